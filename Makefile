@@ -1,0 +1,91 @@
+# Everything a reader or a developer needs. Each target does all of its own set-up: a fresh Debian or Ubuntu box with
+# Python (>= 3.11) and make is enough. What is made stays inside the checkout (.venv, .tools).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Only an interpreter that is already there: a download would come from a host that not every network lets through.
+export UV_PYTHON_DOWNLOADS := never
+UV = $$(scripts/uv.sh)
+
+# Extra arguments of `run`, `test`, `bench` and `lock`.
+ARGS ?=
+# Branch coverage under this fails `make test`.
+COVERAGE_GATE := 90
+
+.PHONY: help run test lint fmt lock bench testbed clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.ready-to-run ## Start the server; ARGS="--port 9000 --data-dir /srv/uploads"
+	@exec $(BIN)/tusfleet serve $(ARGS)
+
+test: $(VENV)/.ready-to-develop ## Run every test with the coverage gate; ARGS="tests/unit -k offset" runs some, without it
+	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev
+ifeq ($(strip $(ARGS)),)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n auto
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=$(COVERAGE_GATE)
+else
+	@$(BIN)/python -m pytest $(ARGS)
+endif
+
+lint: $(VENV)/.ready-to-develop ## Check style, types, imports between rooms, documentation of settings, forbidden text
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m scripts.settings_docs --check
+	@$(BIN)/python -m scripts.forbidden_text
+
+fmt: $(VENV)/.ready-to-develop ## Format the code, apply safe fixes, write docs/settings.md anew
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+	@$(BIN)/python -m scripts.settings_docs
+
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS)
+lock: ## Pin every version with its hashes from pyproject.toml; ARGS=--upgrade takes newer ones
+	@$(COMPILE) --group bootstrap --output-file requirements/uv.txt
+	@$(COMPILE) pyproject.toml --output-file requirements/base.txt
+	@$(COMPILE) --group build --constraint requirements/base.txt --output-file requirements/build.txt
+	@$(COMPILE) pyproject.toml --group dev --constraint requirements/base.txt --constraint requirements/build.txt \
+		--output-file requirements/dev.txt
+
+bench: $(VENV)/.ready-to-develop ## Compare with other servers and write bench/RESULTS.md; ARGS goes to bench/run.py
+	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev
+	@$(BIN)/python bench/run.py $(ARGS)
+
+testbed: $(VENV)/.ready-to-develop ## Fetch everything the tests run against into the user's cache
+	@scripts/debian_needs.sh node:nodejs npm:npm
+	@$(BIN)/python -m tests.testbed
+
+clean: ## Remove what the targets made inside the checkout (uploads in data/ stay)
+	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* \
+		htmlcov build dist
+	@find services scripts tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(VENV)/bin/python:
+	@$(UV) venv --quiet --allow-existing --python '>=3.11' $(VENV) \
+		|| { echo "Tusfleet needs Python 3.11 or newer on PATH (Debian and Ubuntu: apt-get install python3)." >&2; exit 1; }
+
+# Our own package is installed last, editable, with the pinned build backend: nothing unpinned enters the environment.
+INSTALL = $(UV) pip install --quiet --python $(VENV)
+INSTALL_OURS = $(INSTALL) --no-deps --no-build-isolation --reinstall-package tusfleet --editable .
+
+$(VENV)/.ready-to-run: requirements/base.txt requirements/build.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Setting up $(VENV) (once)" >&2
+	@$(INSTALL) --require-hashes -r requirements/base.txt -r requirements/build.txt
+	@$(INSTALL_OURS)
+	@touch $@
+
+$(VENV)/.ready-to-develop: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Setting up $(VENV) for development (once)" >&2
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@$(INSTALL_OURS)
+	@touch $(VENV)/.ready-to-run $@

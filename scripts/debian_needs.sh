@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes sure that programs are there:  debian_needs.sh COMMAND:PACKAGE[,PACKAGE...]...
+# or that packages are:                debian_needs.sh --always PACKAGE...
+# Root on Debian or Ubuntu gets them installed; anybody else gets the exact command to type.
+set -euo pipefail
+
+packages=()
+if [ "${1:-}" = --always ]; then
+    shift
+    packages=("$@")
+else
+    for need in "$@"; do
+        if ! command -v "${need%%:*}" >/dev/null 2>&1; then
+            IFS=, read -r -a more <<<"${need#*:}"
+            packages+=("${more[@]}")
+        fi
+    done
+fi
+[ "${#packages[@]}" -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "Please install what Debian calls: ${packages[*]}" >&2
+    exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+    echo "Please run:  sudo apt-get install -y ${packages[*]}" >&2
+    exit 1
+fi
+echo "Installing Debian packages: ${packages[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+install() { apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >&2; }
+# Package lists that are missing or old name versions that are gone: fetch them once and try again.
+install 2>/dev/null || { apt-get update -qq >&2 && install; }
