@@ -40,7 +40,7 @@ lint: $(VENV)/.ready-to-develop ## Check style, types, imports between rooms, do
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m scripts.settings_docs --check
 	@$(BIN)/python -m scripts.forbidden_text
 
