@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Only an interpreter that is already there: a download would come from a host that not every network lets through.
 export UV_PYTHON_DOWNLOADS := never
-UV = $$(scripts/uv.sh)
+UV = uv=$$(scripts/uv.sh); "$$uv"
 
 # Extra arguments of `run`, `test`, `bench` and `lock`.
 ARGS ?=
