@@ -28,6 +28,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing Debian packages: ${packages[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
-install() { apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >&2; }
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() { apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >"$log" 2>&1; }
 # Package lists that are missing or old name versions that are gone: fetch them once and try again.
-install 2>/dev/null || { apt-get update -qq >&2 && install; }
+install || { apt-get update -qq >&2 && install; } || { cat "$log" >&2; exit 1; }
