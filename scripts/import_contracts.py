@@ -1,9 +1,13 @@
-"""A contract for import-linter that names what a room may import: whatever is new is refused until allowed.
+"""Contracts for import-linter that name what is allowed: whatever is new is refused until somebody allows it.
 
 The contracts that come with import-linter name what is forbidden, where a module of tomorrow is missing.
+A room that does not exist yet keeps every contract.
 """
 
 from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
 
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
@@ -14,34 +18,66 @@ def is_inside(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
-class MayImportOnly(Contract):
-    """Every room of `rooms` imports, of our own code, only itself and `allowed` (modules or packages).
+def is_inside_any(module: str, packages: Iterable[str]) -> bool:
+    """Whether `module` is one of `packages` or a part of one."""
+    return any(is_inside(module, package) for package in packages)
 
-    A room that does not exist yet keeps the contract.
-    """
 
-    rooms = fields.ListField(subfield=fields.StringField())
-    allowed = fields.ListField(subfield=fields.StringField(), required=False, default=[])
+def names() -> fields.ListField:
+    """A field of a contract that lists modules or packages, one a line; empty when it is left out."""
+    return fields.ListField(subfield=fields.StringField(), required=False, default=[])
+
+
+class DirectImportsContract(Contract):
+    """Looks at each direct import once, and lists those that are refused."""
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002  # its interface
-        rooms: list[str] = self.rooms  # type: ignore[assignment]  # fields turn into their values
-        broken = sorted(
-            {
-                (importer, imported)
-                for room in rooms
-                for importer in graph.modules
-                if is_inside(importer, room)
-                for imported in graph.find_modules_directly_imported_by(importer)
-                if self._is_refused(imported, room)
-            }
-        )
+        broken = [
+            (importer, imported)
+            for importer in sorted(graph.modules)
+            for imported in sorted(graph.find_modules_directly_imported_by(importer))
+            if self.refuses(importer, imported)
+        ]
         return ContractCheck(kept=not broken, metadata={"broken": broken})
-
-    def _is_refused(self, imported: str, room: str) -> bool:
-        ours = is_inside(imported, room.partition(".")[0])
-        allowed: list[str] = self.allowed  # type: ignore[assignment]
-        return ours and not any(is_inside(imported, package) for package in [room, *allowed])
 
     def render_broken_contract(self, check: ContractCheck) -> None:
         for importer, imported in check.metadata["broken"]:
             output.print_error(f"{importer} must not import {imported}")
+
+    @abstractmethod
+    def refuses(self, importer: str, imported: str) -> bool:
+        """Whether `importer` must not import `imported`."""
+
+
+class MayImportOnly(DirectImportsContract):
+    """A room of `rooms` imports of our own code only itself and `allowed`, and of other code nothing `refused`."""
+
+    rooms = names()
+    allowed = names()
+    refused = names()
+
+    def refuses(self, importer: str, imported: str) -> bool:
+        room = next((room for room in _values(self.rooms) if is_inside(importer, room)), None)
+        if room is None:
+            return False
+        ours = is_inside(imported, room.partition(".")[0])
+        if ours:
+            return not is_inside_any(imported, [room, *_values(self.allowed)])
+        return is_inside_any(imported, _values(self.refused))
+
+
+class KnownOnlyTo(DirectImportsContract):
+    """Nobody but `importers` imports a room of `rooms`; inside of a room everybody may."""
+
+    rooms = names()
+    importers = names()
+
+    def refuses(self, importer: str, imported: str) -> bool:
+        room = next((room for room in _values(self.rooms) if is_inside(imported, room)), None)
+        return room is not None and not is_inside_any(importer, [room, *_values(self.importers)])
+
+
+def _values(field: object) -> list[str]:
+    # import-linter puts the values of a contract where its class has the fields.
+    assert isinstance(field, list)
+    return field

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 
 import pytest
 from grimp import ImportGraph
+from importlinter import Contract
+from pydantic import BaseModel, Field
 
-from scripts import forbidden_text
-from scripts.import_contracts import MayImportOnly
+from scripts import forbidden_text, settings_docs
+from scripts.import_contracts import KnownOnlyTo, MayImportOnly
 
 
 @pytest.mark.parametrize(
@@ -32,26 +36,69 @@ def test_ordinary_text_is_not(text: str, tmp_path: Path) -> None:
     assert list(forbidden_text.findings(tmp_path / "file.txt")) == []
 
 
-def contract(*, allowed: list[str]) -> MayImportOnly:
-    session = {"root_packages": ["house"]}
-    return MayImportOnly("name", session, {"rooms": ["house.kitchen", "house.unbuilt"], "allowed": allowed})
+SESSION = {"root_packages": ["house"]}
 
 
-def graph() -> ImportGraph:
+def broken(contract: Contract) -> list[tuple[str, str]]:
     graph = ImportGraph()
     graph.add_import(importer="house.kitchen.stove", imported="house.kitchen")
     graph.add_import(importer="house.kitchen.stove", imported="house.hall.door")
     graph.add_import(importer="house.kitchen", imported="sqlite3")
     graph.add_import(importer="house.hall", imported="house.cellar")
-    return graph
+    check = contract.check(graph, verbose=False)
+    found: list[tuple[str, str]] = check.metadata["broken"]
+    assert check.kept == (not found)
+    return found
 
 
-def test_room_that_imports_what_nobody_allowed_breaks_the_contract() -> None:
-    check = contract(allowed=["house.hallway"]).check(graph(), verbose=False)
-    assert not check.kept
-    assert check.metadata["broken"] == [("house.kitchen.stove", "house.hall.door")]
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"allowed": ["house.hallway"]}, [("house.kitchen.stove", "house.hall.door")]),
+        ({"allowed": ["house.hall"]}, []),
+        ({"allowed": ["house.hall.door"]}, []),
+        ({"allowed": ["house.hall"], "refused": ["sqlite3"]}, [("house.kitchen", "sqlite3")]),
+    ],
+)
+def test_room_may_import_only_what_is_allowed(
+    options: dict[str, list[str]], expected: list[tuple[str, str]]
+) -> None:
+    rooms = {"rooms": ["house.kitchen", "house.unbuilt"]}
+    assert broken(MayImportOnly("name", SESSION, {**rooms, **options})) == expected
 
 
-@pytest.mark.parametrize("allowed", ["house.hall", "house.hall.door"])
-def test_room_that_imports_what_is_allowed_keeps_it(allowed: str) -> None:
-    assert contract(allowed=[allowed]).check(graph(), verbose=False).kept
+@pytest.mark.parametrize(
+    ("importers", "expected"),
+    [(["house.kitchen.stove"], []), (["house.kitchen.sink"], [("house.kitchen.stove", "house.hall.door")])],
+)
+def test_room_is_known_only_to_its_importers(importers: list[str], expected: list[tuple[str, str]]) -> None:
+    options = {"rooms": ["house.hall", "house.unbuilt"], "importers": importers}
+    assert broken(KnownOnlyTo("name", SESSION, options)) == expected
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Example(BaseModel):
+    data_dir: Path = Field(default=Path("data"), description="Where bytes are.")
+    wait: timedelta = Field(default=timedelta(minutes=90), description="How long to wait.")
+    origins: tuple[str, ...] = Field(default=("*",), description="Who may ask.")
+    limit: int | None = Field(default=None, description="Most bytes.")
+    strict: bool = Field(default=False, description="Whether to refuse.")
+    colour: Colour = Field(default=Colour.RED, description="Colour of the log.")
+    token: str = Field(description="Who you are.")
+
+
+def test_settings_page_gives_every_spelling_and_default() -> None:
+    page = settings_docs.page(Example)
+    assert "## `data_dir`\n\n`--data-dir` | `TUSFLEET_DATA_DIR` | default: `data`\n\nWhere bytes are." in page
+    defaults = [line.rpartition("default: ")[2] for line in page.splitlines() if "default: " in line]
+    assert defaults == ["`data`", "`90m`", "`*`", "none", "`false`", "`red`", "none, it must be given"]
+
+
+def test_setting_that_says_nothing_is_found() -> None:
+    class Silent(Example):
+        knob: int = 1
+
+    assert settings_docs.undescribed(Silent) == ["knob"]
