@@ -50,7 +50,7 @@ class DirectImportsContract(Contract):
 
 
 class MayImportOnly(DirectImportsContract):
-    """A room of `rooms` imports of our code only itself and `allowed`, and of other code nothing `refused`."""
+    """A room of `rooms` imports of our code only itself and `allowed`, of other code nothing `refused`."""
 
     rooms = names()
     allowed = names()
