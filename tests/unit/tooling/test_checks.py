@@ -60,9 +60,7 @@ def broken(contract: Contract) -> list[tuple[str, str]]:
         ({"allowed": ["house.hall"], "refused": ["sqlite3"]}, [("house.kitchen", "sqlite3")]),
     ],
 )
-def test_room_may_import_only_what_is_allowed(
-    options: dict[str, list[str]], expected: list[tuple[str, str]]
-) -> None:
+def test_room_may_import_only_what_is_allowed(options: dict[str, list[str]], expected: list[tuple[str, str]]) -> None:
     rooms = {"rooms": ["house.kitchen", "house.unbuilt"]}
     assert broken(MayImportOnly("name", SESSION, {**rooms, **options})) == expected
 

@@ -1,0 +1,1 @@
+"""Who may write now: implementations of the `Locker` port."""

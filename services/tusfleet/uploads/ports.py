@@ -1,0 +1,277 @@
+"""What the domain asks of the outside: five ports, each with its contract.
+
+A contract is kept by whoever implements the port, and tested by the kit of that port under `tests/kits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from tusfleet.uploads.models import (
+    BodyEnd,
+    Change,
+    Checkpoint,
+    Event,
+    Page,
+    Placement,
+    Query,
+    Upload,
+    Usage,
+)
+
+
+class ByteStream(Protocol):
+    """The bytes of one request body, as the data store reads them.
+
+    `end` is None while more may come; once `read` has returned an empty list it says why.
+    """
+
+    end: BodyEnd | None
+
+    async def read(self, want: int, wait: float) -> Sequence[bytes]:
+        """Give the next bytes as whole chunks, about `want` of them.
+
+        Waits for the first byte; then returns once `want` bytes are there, `wait` seconds have passed, or the
+        body has ended. An empty list means the end. While it waits it keeps no chunk alive.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """End the body early: what has arrived is still given, then the end with `BodyEnd.INTERRUPTED`."""
+        ...
+
+
+class Content(Protocol):
+    """Readable bytes of one upload, a snapshot that a later deletion does not disturb."""
+
+    size: int
+
+    def fileno(self) -> int | None:
+        """A file descriptor that holds the bytes from position 0, for sendfile; None when there is none."""
+        ...
+
+    def chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to, not including, `stop`."""
+        ...
+
+
+class DataStore(Protocol):
+    """Where bytes go.
+
+    It keeps no state of its own: everything it must remember travels in the record's `placement`, and what the
+    record says is the truth. Bytes beyond the record's offset, left by a writer that died, are never served and
+    are overwritten or cut by the next `append`.
+    """
+
+    def append(self, upload: Upload, stream: ByteStream) -> AsyncIterator[Checkpoint]:
+        """Store the bytes of `stream` after `upload.offset`.
+
+        Yields a checkpoint only when every byte up to it is durable, in growing order, at least every checkpoint
+        interval while bytes arrive, and a last one for all bytes of the stream, however it ended. No bytes, no
+        checkpoint. When the iteration is abandoned or cancelled, no write of it is under way any more once that
+        has been carried out.
+
+        Raises:
+            StoreFull: no space; the checkpoints given before stay true.
+            DataLost: the bytes below `upload.offset` are not all there.
+            Unavailable: the store cannot be reached; checkpoints given before stay true.
+        """
+        ...
+
+    async def finish(self, upload: Upload) -> Placement:
+        """Make the complete upload appear as one whole object and return its placement. Safe to repeat.
+
+        Raises:
+            DataLost: the bytes are not all there.
+            StoreFull, Unavailable: try again later.
+        """
+        ...
+
+    async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> Placement:
+        """Store the bytes of the finished `parts`, in order, as the bytes of `upload`; durable. Safe to repeat.
+
+        Raises:
+            DataLost: a part is not there any more.
+            StoreFull, Unavailable: try again later.
+        """
+        ...
+
+    async def abort(self, upload: Upload) -> None:
+        """Free everything stored for `upload`, finished or not. Safe to repeat."""
+        ...
+
+    def read(self, upload: Upload) -> AbstractAsyncContextManager[Content]:
+        """Open the bytes below `upload.offset` for reading.
+
+        Raises:
+            DataLost: they are not there.
+        """
+        ...
+
+    def leftovers(self, age: float) -> AsyncIterator[Upload]:
+        """Uploads, as far as the store can tell, whose unfinished bytes nobody has touched for `age` seconds.
+
+        The janitor asks the info store whether they have a record, and aborts those that have none.
+        """
+        ...
+
+    async def probe(self) -> None:
+        """Check that bytes can be written.
+
+        Raises:
+            Unavailable: they cannot; the message says why.
+        """
+        ...
+
+
+class InfoStore(Protocol):
+    """Where records go, and the outbox of events.
+
+    Every change is one atomic, durable step: after it both the record and its events are there, or neither.
+    """
+
+    async def insert(self, upload: Upload, events: Sequence[Event] = ()) -> None:
+        """Add a record.
+
+        Raises:
+            AlreadyExists: the id is taken, by a tombstone too.
+            StoreFull: the bytes it reserves go beyond the capacity.
+        """
+        ...
+
+    async def read(self, id: str) -> Upload | None:
+        """The record, tombstones too; None when there is none."""
+        ...
+
+    async def read_many(self, ids: Sequence[str]) -> list[Upload | None]:
+        """The records of `ids`, in that order."""
+        ...
+
+    async def commit(self, upload: Upload, fence: int, change: Change, events: Sequence[Event] = ()) -> Upload:
+        """Change the record that was read as `upload`, and give the new one, which carries `fence`.
+
+        Raises:
+            FenceLost: the record's fence is newer than `fence`, its offset is not `upload.offset`, or it is gone;
+                nothing was changed.
+            StoreFull: the bytes it reserves go beyond the capacity; nothing was changed.
+        """
+        ...
+
+    async def delete(self, upload: Upload) -> None:
+        """Forget a record, unless it has changed since it was read. Safe to repeat."""
+        ...
+
+    async def scan(self, query: Query, limit: int = 100, cursor: str | None = None) -> Page:
+        """Records that fit `query`, at most `limit`; `cursor` of a page continues after it.
+
+        A record that fits during the whole of a scan is given exactly once.
+        """
+        ...
+
+    async def finals_of(self, part_id: str) -> list[str]:
+        """The ids of the open final uploads that wait for the partial upload `part_id`."""
+        ...
+
+    async def usage(self) -> Usage:
+        """What is stored now; a constant number of steps, however many records there are."""
+        ...
+
+    async def outbox(self, limit: int = 100) -> list[Event]:
+        """The oldest events that nobody has confirmed, in the order of their commits."""
+        ...
+
+    async def confirm(self, event_ids: Sequence[str]) -> None:
+        """Take delivered events out of the outbox. Safe to repeat."""
+        ...
+
+    async def probe(self) -> None:
+        """Check that records can be read and written.
+
+        Raises:
+            Unavailable: they cannot; the message says why.
+        """
+        ...
+
+
+class Lease(Protocol):
+    """The right to write one upload, until it is released or lost."""
+
+    id: str
+    fence: int
+    lost: bool
+
+    def on_request(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, once, when somebody else asks for the upload or the lease is lost.
+
+        It is called at once if that has happened already.
+        """
+        ...
+
+    async def release(self) -> None:
+        """Give the upload back. Safe to repeat."""
+        ...
+
+
+class Locker(Protocol):
+    """Who may write now.
+
+    At most one lease of an id is in force. Fences grow with every lease of an id, over restarts too. A commit
+    under an older fence can no longer succeed once a newer lease has committed, and a holder that lives learns
+    that it is to let go.
+    """
+
+    async def acquire(self, id: str, wait: float) -> Lease:
+        """Take the lease of `id`, asking its present holder to let go, waiting at most `wait` seconds.
+
+        Raises:
+            Locked: the time is over.
+            Draining: no more leases are given.
+        """
+        ...
+
+    def try_acquire(self, id: str) -> Lease | None:
+        """Take the lease of `id` if nobody holds it, disturbing nobody; otherwise None."""
+        ...
+
+    async def settle(self, id: str, wait: float) -> None:
+        """Ask the holder of `id`, if there is one, to let go, and return once that holder has done so.
+
+        Raises:
+            Locked: `wait` seconds are over.
+        """
+        ...
+
+    def drain(self) -> None:
+        """Ask every holder of this process to let go, and give no more leases."""
+        ...
+
+
+class HookRunner(Protocol):
+    """Asks others before something happens."""
+
+    async def before_create(self, upload: Upload) -> Upload:
+        """Ask whether `upload` may be created.
+
+        Returns the upload to create: its id, metadata, tenant and placement may differ.
+
+        Raises:
+            UploadError: refused, with the code and the message for the client.
+            HookFailed: the hook itself went wrong.
+        """
+        ...
+
+
+class EventSink(Protocol):
+    """Tells somebody of an event."""
+
+    name: str
+
+    async def deliver(self, event: Event) -> None:
+        """Deliver one event; may be called again with the same event, so a receiver goes by `event.id`.
+
+        Raises:
+            Exception: any failure; the event is delivered again later.
+        """
+        ...
