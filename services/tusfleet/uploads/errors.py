@@ -100,6 +100,15 @@ class MethodNotAllowed(UploadError):
     title = "The method is not allowed here"
 
 
+class BodyCut(UploadError):
+    """The connection was cut before the end of the body."""
+
+    code = "body_cut"
+    status = 400
+    title = "The connection was cut before the end of the body"
+    retryable = True
+
+
 class BodyStalled(UploadError):
     """No bytes arrived for too long."""
 

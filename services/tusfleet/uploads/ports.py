@@ -28,7 +28,8 @@ class ByteStream(Protocol):
     `end` is None while more may come; once `read` has returned an empty list it says why.
     """
 
-    end: BodyEnd | None
+    @property
+    def end(self) -> BodyEnd | None: ...
 
     async def read(self, want: int, wait: float) -> Sequence[bytes]:
         """Give the next bytes as whole chunks, about `want` of them.

@@ -1,0 +1,226 @@
+"""Bytes into an upload: guard, store, commit checkpoint by checkpoint, finish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from tusfleet.uploads.checksums import Hasher
+from tusfleet.uploads.concatenate import part_finished
+from tusfleet.uploads.context import Context
+from tusfleet.uploads.errors import (
+    BadRequest,
+    BodyCut,
+    BodyStalled,
+    DataLost,
+    Draining,
+    FinalNotWritable,
+    Interrupted,
+    InvalidHeader,
+    LengthExceeded,
+    OffsetMismatch,
+    TooLarge,
+    UploadError,
+)
+from tusfleet.uploads.finish import fail, finish
+from tusfleet.uploads.intents import Append, Checksum
+from tusfleet.uploads.models import BodyEnd, Change, Checkpoint, Principal, State, Upload
+from tusfleet.uploads.ports import ByteStream, Lease
+from tusfleet.uploads.streams import HashedStream, LimitedStream
+
+RESERVE_STEP = 64 * 1024 * 1024
+"""Bytes set aside at a time for an upload of unknown length in a store of bounded size."""
+
+TrailerChecksum = Callable[[], Checksum | None]
+"""Gives the checksum that came after the bytes; None when none did."""
+
+
+async def append(
+    context: Context, intent: Append, stream: ByteStream, principal: Principal, trailer: TrailerChecksum
+) -> Upload:
+    """Add the bytes of a request to an upload.
+
+    Every byte that arrived before the body ended, however it ended, is kept; with a checksum, all or none.
+
+    Raises:
+        NotFound, Gone, FinalNotWritable, OffsetMismatch, InvalidHeader, LengthExceeded, TooLarge: nothing was changed.
+        ChecksumMismatch: nothing was kept.
+        BodyCut, BodyStalled, Interrupted, Draining: the body ended early; what arrived is kept.
+        StoreFull, Unavailable, Locked, FenceLost: try again at the offset that HEAD tells.
+    """
+    async with context.leased(intent.id) as lease:
+        upload = await context.present(intent.id, principal)
+        if upload.state is State.FINISHING and not upload.is_final:
+            upload = await finish(context, upload, lease)
+        length = guard(context, upload, intent)
+        upload = await write(context, upload, lease, intent, length, stream, trailer)
+    if upload.is_partial and upload.state is State.FINISHED:
+        await part_finished(context, upload)
+    return upload
+
+
+def guard(context: Context, upload: Upload, intent: Append) -> int | None:
+    """Check a request against the record before anything is read; give the length the upload has then."""
+    if upload.is_final:
+        raise FinalNotWritable
+    if intent.offset != upload.offset:
+        raise OffsetMismatch(
+            f"The upload stands at {upload.offset}, the request at {intent.offset}", offset=upload.offset
+        )
+    length = upload.length
+    maximum = context.policy.max_size
+    if intent.length is not None:
+        if length is not None:
+            raise InvalidHeader("The length of this upload is known already; leave Upload-Length out")
+        length = intent.length
+        if length < upload.offset:
+            raise InvalidHeader(f"Upload-Length is {length}, but {upload.offset} bytes are there already")
+        if maximum is not None and length > maximum:
+            raise TooLarge(f"Upload-Length is {length}; the limit is {maximum}")
+    size = intent.body.length or 0
+    if length is not None and upload.offset + size > length:
+        raise LengthExceeded(f"{size} bytes at {upload.offset} go beyond the length of {length}")
+    if length is None and maximum is not None and upload.offset + size > maximum:
+        raise TooLarge(f"{size} bytes at {upload.offset} go beyond the limit of {maximum}")
+    return length
+
+
+async def write(
+    context: Context,
+    upload: Upload,
+    lease: Lease,
+    intent: Append,
+    length: int | None,
+    stream: ByteStream,
+    trailer: TrailerChecksum,
+) -> Upload:
+    """Store a guarded body and commit it; finish the upload when its last byte is there."""
+    writing = _Writing(context, upload, lease, length)
+    lease.on_request(stream.interrupt)
+    hasher = None
+    if intent.body.verified:
+        hasher = Hasher(intent.body.checksum.algorithm if intent.body.checksum else None)
+        stream = HashedStream(stream, hasher)
+    limited = writing.limited(stream)
+    if hasher is None:
+        await writing.store(limited)
+    else:
+        await writing.store_verified(limited, hasher, intent.body.checksum, trailer)
+    if limited.full is not None:
+        await writing.settle()
+        raise limited.full
+    if limited.end is not BodyEnd.COMPLETE and intent.body.length != 0:
+        await writing.settle()
+        raise early(context, limited.end)
+    upload = await writing.settle(declare=True)
+    return await finish(context, upload, lease)
+
+
+def early(context: Context, end: BodyEnd | None) -> UploadError:
+    """The error that tells why a body ended before its end, counted by reason."""
+    if end is BodyEnd.STALLED:
+        context.metrics.interrupted.labels("stalled").inc()
+        return BodyStalled("No bytes arrived for too long; what arrived is kept, go on at the offset that HEAD tells")
+    if end is BodyEnd.CUT:
+        context.metrics.interrupted.labels("cut").inc()
+        return BodyCut()
+    if context.draining:
+        context.metrics.interrupted.labels("drain").inc()
+        return Draining("The server is shutting down; what arrived is kept, try again")
+    context.metrics.interrupted.labels("taken over").inc()
+    return Interrupted("Another request took over the upload; what arrived is kept")
+
+
+class _Writing:
+    """One body on its way into one upload: the record as it stands, and the commits that move it."""
+
+    def __init__(self, context: Context, upload: Upload, lease: Lease, length: int | None) -> None:
+        self.context = context
+        self.upload = upload
+        self.lease = lease
+        self.length = length
+        self._turn = asyncio.Lock()
+
+    def limited(self, stream: ByteStream) -> LimitedStream:
+        maximum = self.context.policy.max_size
+        limit: int | None
+        excess: Callable[[], UploadError]
+        if self.length is not None:
+            limit = self.length - self.upload.offset
+            excess = partial(LengthExceeded, "More bytes than the length of the upload")
+        else:
+            limit = None if maximum is None else maximum - self.upload.offset
+            excess = partial(TooLarge, f"The upload would be larger than {maximum} bytes")
+        waits = self.context.policy.bounded and self.upload.length is None
+        return LimitedStream(stream, limit, excess, self._reserve if waits else None)
+
+    async def _reserve(self) -> int:
+        async with self._turn:
+            before = self.upload.reserved
+            step = RESERVE_STEP if self.length is None else max(self.length - before, 1)
+            self.upload = await self.context.commit(self.upload, self.lease, {"reserved": before + step})
+            return step
+
+    async def store(self, stream: LimitedStream) -> None:
+        try:
+            async for checkpoint in self.context.data.append(self.upload, stream):
+                await self._commit(checkpoint)
+        except DataLost:
+            await self._failed()
+            raise
+
+    async def store_verified(
+        self, stream: LimitedStream, hasher: Hasher, announced: Checksum | None, trailer: TrailerChecksum
+    ) -> None:
+        last = None
+        try:
+            async for checkpoint in self.context.data.append(self.upload, stream):
+                last = checkpoint
+        except DataLost:
+            await self._failed()
+            raise
+        if stream.end is not BodyEnd.COMPLETE:
+            return
+        expected = announced or trailer()
+        if expected is None:
+            raise BadRequest("A trailer Upload-Checksum was announced and did not come; nothing was kept")
+        await asyncio.to_thread(hasher.check, expected)
+        if last is not None:
+            await self._commit(last)
+
+    async def _failed(self) -> None:
+        async with self._turn:
+            self.upload = await fail(self.context, self.upload, self.lease)
+
+    async def _commit(self, checkpoint: Checkpoint) -> None:
+        async with self._turn:
+            before = self.upload
+            change: Change = {
+                "offset": checkpoint.offset,
+                "placement": checkpoint.placement,
+                "expires_at": self.context.expiry(before.expires_at),
+            }
+            if self.length is not None:
+                change["length"] = self.length
+                change["reserved"] = self.length
+                if checkpoint.offset == self.length:
+                    change["state"] = State.FINISHING
+            elif not self.context.policy.bounded:
+                change["reserved"] = checkpoint.offset
+            with self.context.metrics.commit_seconds.time():
+                self.upload = await self.context.commit(before, self.lease, change)
+            self.context.metrics.bytes_received.inc(checkpoint.offset - before.offset)
+
+    async def settle(self, *, declare: bool = False) -> Upload:
+        """Commit what the checkpoints did not: a length declared without bytes, a reservation to give back."""
+        change: Change = {}
+        if declare and self.upload.length != self.length:
+            change["length"] = self.length
+            change["reserved"] = self.length or 0
+        elif self.upload.length is None and self.upload.reserved > self.upload.offset:
+            change["reserved"] = self.upload.offset
+        if change:
+            async with self._turn:
+                self.upload = await self.context.commit(self.upload, self.lease, change)
+        return self.upload

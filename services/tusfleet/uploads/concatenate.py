@@ -1,0 +1,128 @@
+"""Final uploads: made of partial ones, merged as soon as the last of them is finished."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tusfleet.uploads.context import Context
+from tusfleet.uploads.errors import DataLost, FenceLost, Gone, InvalidConcatenation, StoreFull, TooLarge, Unavailable
+from tusfleet.uploads.finish import fail
+from tusfleet.uploads.models import EventType, Principal, State, Upload
+from tusfleet.uploads.ports import Lease
+
+
+async def create_final(context: Context, upload: Upload, principal: Principal) -> Upload:
+    """Record a final upload, and merge it at once when its parts are finished.
+
+    Raises:
+        InvalidConcatenation: a part is unknown, not partial, or gone.
+        TooLarge: the sum of the parts is beyond the limit.
+        StoreFull: there is no room for the sum.
+    """
+    parts = await _parts(context, upload)
+    for id, part in zip(_ids(upload), parts, strict=True):
+        if part is None or not part.state.alive or not principal.may_see(part) or context.overdue(part):
+            raise InvalidConcatenation(f"There is no partial upload {id}")
+        if not part.is_partial:
+            raise InvalidConcatenation(f"The upload {id} was not created with Upload-Concat: partial")
+    length = _total(parts)
+    if length is not None and context.policy.max_size is not None and length > context.policy.max_size:
+        raise TooLarge(f"The parts have {length} bytes together; the limit is {context.policy.max_size}")
+    upload = replace(upload, length=length, reserved=length or 0, expires_at=context.expiry())
+    await context.info.insert(upload, context.events(EventType.CREATED, upload))
+    return await drive(context, upload)
+
+
+async def drive(context: Context, upload: Upload) -> Upload:
+    """Merge a final upload if its parts are finished and nobody else is at it; give the record as it is then."""
+    lease = context.locker.try_acquire(upload.id)
+    if lease is None:
+        return upload
+    try:
+        current = await context.info.read(upload.id)
+        if current is None or current.state not in (State.OPEN, State.FINISHING):
+            return current or upload
+        return await _merge(context, current, lease)
+    finally:
+        await lease.release()
+
+
+async def _merge(context: Context, upload: Upload, lease: Lease) -> Upload:
+    parts = await _parts(context, upload)
+    if any(part is None or not part.state.alive for part in parts):
+        await fail(context, upload, lease)
+        raise Gone("A partial upload of this final one is gone; start a new one")
+    length = _total(parts)
+    if length is not None and length != upload.length:
+        upload = await _declare(context, upload, lease, length)
+    present = [part for part in parts if part is not None]
+    if any(part.state is not State.FINISHED for part in present):
+        return upload
+    if upload.state is State.OPEN:
+        upload = await context.commit(upload, lease, {"state": State.FINISHING})
+    try:
+        merged = replace(upload, placement=await context.data.concatenate(upload, present), offset=length or 0)
+        placement = await context.data.finish(merged)
+    except DataLost:
+        await fail(context, upload, lease)
+        raise
+    finished = await context.commit(
+        upload,
+        lease,
+        {
+            "state": State.FINISHED,
+            "offset": length or 0,
+            "placement": placement,
+            "ended_at": context.clock(),
+            "expires_at": None,
+        },
+        EventType.FINISHED,
+    )
+    await _let_go(context, present)
+    return finished
+
+
+async def _declare(context: Context, upload: Upload, lease: Lease, length: int) -> Upload:
+    """The length of a final upload is known once that of its last part is."""
+    if context.policy.max_size is not None and length > context.policy.max_size:
+        await fail(context, upload, lease)
+        raise TooLarge(f"The parts have {length} bytes together; the limit is {context.policy.max_size}")
+    return await context.commit(upload, lease, {"length": length, "reserved": length})
+
+
+async def part_finished(context: Context, part: Upload) -> None:
+    """Merge the final uploads that waited for `part`; what cannot be merged now is left to the janitor."""
+    for id in await context.info.finals_of(part.id):
+        final = await context.info.read(id)
+        if final is None:
+            continue
+        try:
+            await drive(context, final)
+        except (DataLost, FenceLost, Gone, StoreFull, TooLarge, Unavailable):
+            # The answer to the part is about the part: whoever asks for the final one is told what is wrong with it.
+            continue
+
+
+async def _let_go(context: Context, parts: list[Upload]) -> None:
+    """Have merged parts expire soon: their bytes stand in the final upload now."""
+    expires = context.clock() + context.policy.partial_grace
+    for part in {part.id: part for part in parts}.values():
+        if part.expires_at is None or part.expires_at > expires:
+            try:
+                await context.info.commit(part, part.fence, {"expires_at": expires})
+            except FenceLost:
+                continue  # somebody is terminating it, which is as good
+
+
+async def _parts(context: Context, upload: Upload) -> list[Upload | None]:
+    return await context.info.read_many(_ids(upload))
+
+
+def _ids(upload: Upload) -> tuple[str, ...]:
+    return () if upload.concat is None else upload.concat.parts
+
+
+def _total(parts: list[Upload | None]) -> int | None:
+    lengths = [None if part is None else part.length for part in parts]
+    known = [length for length in lengths if length is not None]
+    return sum(known) if len(known) == len(lengths) else None

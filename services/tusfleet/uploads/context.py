@@ -1,0 +1,114 @@
+"""What the use cases work with: the ports, the rules of this server, and the few things that are passed in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from tusfleet.observability.metrics import Metrics
+from tusfleet.uploads.errors import FenceLost, Gone, NotFound
+from tusfleet.uploads.models import Change, Event, EventType, Principal, State, Upload
+from tusfleet.uploads.ports import DataStore, HookRunner, InfoStore, Lease, Locker
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of this server.
+
+    Parameters:
+        max_size: largest upload in bytes, None without a limit.
+        expire_after: age at which unfinished uploads expire, None never.
+        sliding: whether that age counts from the last bytes rather than from creation.
+        lock_timeout: seconds a request waits for another one to let go of an upload.
+        terminate_finished: whether finished uploads may be terminated.
+        partial_grace: how long merged partial uploads are kept.
+        bounded: whether the store has a capacity, so that deferred uploads reserve before they write.
+    """
+
+    max_size: int | None = None
+    expire_after: timedelta | None = None
+    sliding: bool = True
+    lock_timeout: float = 10.0
+    terminate_finished: bool = True
+    partial_grace: timedelta = timedelta(hours=1)
+    bounded: bool = False
+
+
+@dataclass(slots=True)
+class Context:
+    """Everything a use case needs.
+
+    Parameters:
+        data, info, locker, hooks: the ports.
+        clock: the present time (UTC).
+        new_id: makes ids that nobody can guess.
+        policy: the rules.
+        metrics: where things are counted.
+        record_events: whether anybody listens; without a listener no event is put in the outbox.
+        draining: set once the server shuts down.
+    """
+
+    data: DataStore
+    info: InfoStore
+    locker: Locker
+    hooks: HookRunner | None
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    policy: Policy
+    metrics: Metrics
+    record_events: bool = False
+    draining: bool = False
+
+    def events(self, type: EventType, upload: Upload) -> list[Event]:
+        """Count that something happened to `upload`, and make the events to commit with it."""
+        self.metrics.uploads.labels(type.value.removeprefix("upload.")).inc()
+        return [Event(self.new_id(), type, self.clock(), upload)] if self.record_events else []
+
+    async def commit(self, upload: Upload, lease: Lease, change: Change, event: EventType | None = None) -> Upload:
+        """Commit a change under a lease, with the event that tells of it."""
+        events = self.events(event, replace(upload, **change)) if event is not None else []
+        try:
+            return await self.info.commit(upload, lease.fence, change, events)
+        except FenceLost:
+            self.metrics.fenced.inc()
+            raise
+
+    def expiry(self, before: datetime | None = None) -> datetime | None:
+        """When an upload that gets bytes now expires; never earlier than `before`."""
+        if self.policy.expire_after is None:
+            return before
+        if before is not None and not self.policy.sliding:
+            return before
+        expires = self.clock() + self.policy.expire_after
+        return expires if before is None else max(before, expires)
+
+    async def present(self, id: str, principal: Principal) -> Upload:
+        """The record of an upload that can still be asked for.
+
+        Raises:
+            NotFound: there is none, or not for this principal.
+            Gone: it expired or failed.
+        """
+        upload = await self.info.read(id)
+        if upload is None or upload.state is State.TERMINATED or not principal.may_see(upload):
+            raise NotFound
+        if upload.state is State.FAILED:
+            raise Gone("The upload failed and cannot go on; start a new one")
+        if not upload.state.alive or self.overdue(upload):
+            raise Gone("The upload has expired; start a new one")
+        return upload
+
+    def overdue(self, upload: Upload) -> bool:
+        """Whether the time of an upload is over."""
+        return upload.expires_at is not None and upload.expires_at <= self.clock() and upload.state.alive
+
+    @asynccontextmanager
+    async def leased(self, id: str) -> AsyncIterator[Lease]:
+        """Hold the lease of an upload, asking a present holder to let go."""
+        lease = await self.locker.acquire(id, self.policy.lock_timeout)
+        try:
+            yield lease
+        finally:
+            await lease.release()

@@ -1,0 +1,103 @@
+"""A new upload, perhaps with its first bytes."""
+
+from __future__ import annotations
+
+from tusfleet.uploads.append import TrailerChecksum, write
+from tusfleet.uploads.concatenate import create_final, part_finished
+from tusfleet.uploads.context import Context
+from tusfleet.uploads.errors import (
+    BadRequest,
+    ChecksumMismatch,
+    HookFailed,
+    InvalidHeader,
+    LengthExceeded,
+    TooLarge,
+    UnsupportedChecksum,
+    UnsupportedMediaType,
+)
+from tusfleet.uploads.finish import finish
+from tusfleet.uploads.intents import Append, Body, Create
+from tusfleet.uploads.models import EventType, Principal, State, Upload, valid_id
+from tusfleet.uploads.ports import ByteStream
+from tusfleet.uploads.terminate import discard
+
+
+async def create(
+    context: Context,
+    intent: Create,
+    stream: ByteStream | None,
+    principal: Principal,
+    trailer: TrailerChecksum,
+    protocol: str,
+) -> Upload:
+    """Create an upload; with a body, store its bytes too.
+
+    Raises:
+        UnsupportedMediaType, LengthExceeded, TooLarge, StoreFull, InvalidConcatenation: nothing was created.
+        ChecksumMismatch: nothing was kept.
+        BodyCut, BodyStalled, Interrupted, Draining: the body ended early; what arrived is kept until it expires.
+        UploadError: whatever the hook refuses with.
+    """
+    body = await _first_bytes(intent.body, stream)
+    _guard(context, intent, body)
+    upload = Upload(
+        id=context.new_id(),
+        protocol=protocol,
+        created_at=context.clock(),
+        length=intent.length,
+        metadata=intent.metadata,
+        concat=intent.concat,
+        reserved=intent.length or 0,
+        expires_at=context.expiry(),
+        tenant=principal.tenant,
+        state=State.FINISHING if intent.length == 0 else State.OPEN,
+    )
+    if context.hooks is not None:
+        upload = await context.hooks.before_create(upload)
+        if not valid_id(upload.id):
+            raise HookFailed("The hook gave an id that is not 1-128 of A-Z a-z 0-9 _ -")
+    if upload.is_final:
+        return await create_final(context, upload, principal)
+    await context.info.insert(upload, context.events(EventType.CREATED, upload))
+    if body is not None and stream is not None and (body.length != 0 or body.verified):
+        upload = await _write(context, upload, body, stream, trailer)
+    elif upload.length == 0:
+        async with context.leased(upload.id) as lease:
+            upload = await finish(context, upload, lease)
+    if upload.is_partial and upload.state is State.FINISHED:
+        await part_finished(context, upload)
+    return upload
+
+
+async def _first_bytes(body: Body | None, stream: ByteStream | None) -> Body | None:
+    """The body as far as it counts: bytes of another media type are refused, an empty body of any type is none."""
+    if body is None or body.acceptable:
+        return body
+    if body.length == 0:
+        return body if body.verified else None
+    if body.length is None and stream is not None and not await stream.read(1, 0):
+        return None
+    raise UnsupportedMediaType("Send first bytes as Content-Type: application/offset+octet-stream, or no body at all")
+
+
+def _guard(context: Context, intent: Create, body: Body | None) -> None:
+    maximum = context.policy.max_size
+    if maximum is not None and intent.length is not None and intent.length > maximum:
+        raise TooLarge(f"Upload-Length is {intent.length}; the limit is {maximum}")
+    size = 0 if body is None else body.length or 0
+    if intent.length is not None and size > intent.length:
+        raise LengthExceeded(f"{size} bytes go beyond the length of {intent.length}")
+    if intent.length is None and maximum is not None and size > maximum:
+        raise TooLarge(f"{size} bytes go beyond the limit of {maximum}")
+
+
+async def _write(context: Context, upload: Upload, body: Body, stream: ByteStream, trailer: TrailerChecksum) -> Upload:
+    async with context.leased(upload.id) as lease:
+        try:
+            return await write(context, upload, lease, Append(upload.id, 0, body), upload.length, stream, trailer)
+        except (BadRequest, ChecksumMismatch, InvalidHeader, LengthExceeded, TooLarge, UnsupportedChecksum):
+            # The client is told no URL, so nobody could ever go on with it.
+            current = await context.info.read(upload.id)
+            if current is not None:
+                await discard(context, current, lease)
+            raise

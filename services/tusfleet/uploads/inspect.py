@@ -1,0 +1,41 @@
+"""Where an upload stands."""
+
+from __future__ import annotations
+
+from tusfleet.uploads.concatenate import drive
+from tusfleet.uploads.context import Context
+from tusfleet.uploads.finish import finish
+from tusfleet.uploads.intents import Inspect
+from tusfleet.uploads.models import Principal, State, Upload
+
+
+async def inspect(context: Context, intent: Inspect, principal: Principal) -> Upload:
+    """Tell where an upload stands, for a client that wants to go on with it.
+
+    A request that is writing it is asked to let go first, so that the offset told is one that the next append may
+    use. An upload that has all of its bytes but no object yet is driven on.
+
+    Raises:
+        NotFound, Gone: there is none.
+        Locked: another request did not let go in time.
+    """
+    upload = await context.present(intent.id, principal)
+    if upload.is_final:
+        return upload if upload.state is State.FINISHED else await drive(context, upload)
+    if upload.state is State.FINISHED:
+        return upload
+    await context.locker.settle(intent.id, context.policy.lock_timeout)
+    upload = await context.present(intent.id, principal)
+    if upload.complete and upload.state is not State.FINISHED:
+        async with context.leased(intent.id) as lease:
+            upload = await finish(context, await context.present(intent.id, principal), lease)
+    return upload
+
+
+async def peek(context: Context, id: str, principal: Principal) -> Upload:
+    """Tell where an upload stands without disturbing anybody, for those who only watch.
+
+    Raises:
+        NotFound, Gone: there is none.
+    """
+    return await context.present(id, principal)

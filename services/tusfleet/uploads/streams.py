@@ -1,0 +1,94 @@
+"""What stands between a request body and the data store: limits and digests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from tusfleet.uploads.checksums import Hasher
+from tusfleet.uploads.errors import StoreFull, UploadError
+from tusfleet.uploads.models import BodyEnd
+from tusfleet.uploads.ports import ByteStream
+
+HASH_INLINE_BYTES = 64 * 1024
+"""Fewer bytes than this are hashed on the loop: it takes less time than handing them to a thread."""
+
+
+class HashedStream:
+    """A stream whose bytes are digested on their way."""
+
+    def __init__(self, stream: ByteStream, hasher: Hasher) -> None:
+        self._stream = stream
+        self._hasher = hasher
+
+    @property
+    def end(self) -> BodyEnd | None:
+        return self._stream.end
+
+    async def read(self, want: int, wait: float) -> Sequence[bytes]:
+        chunks = await self._stream.read(want, wait)
+        if sum(map(len, chunks)) <= HASH_INLINE_BYTES:
+            self._hasher.update(chunks)
+        else:
+            await asyncio.to_thread(self._hasher.update, chunks)
+        return chunks
+
+    def interrupt(self) -> None:
+        self._stream.interrupt()
+
+
+class LimitedStream:
+    """A stream that gives at most `limit` bytes.
+
+    Parameters:
+        limit: most bytes it gives, None without a limit.
+        excess: the error when there are more; it is raised by `read`.
+        allowance: asks for room for more bytes and gives how many more may come; None when room is no question.
+    """
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        limit: int | None,
+        excess: Callable[[], UploadError],
+        allowance: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
+        self._stream = stream
+        self._left = limit
+        self._excess = excess
+        self._allowance = allowance
+        self._room = 0
+        self.full: StoreFull | None = None
+        self._early: BodyEnd | None = None
+
+    @property
+    def end(self) -> BodyEnd | None:
+        return self._early or self._stream.end
+
+    async def read(self, want: int, wait: float) -> Sequence[bytes]:
+        if self._early is not None:
+            return ()
+        chunks = await self._stream.read(want, wait)
+        size = sum(map(len, chunks))
+        if self._left is not None:
+            if size > self._left:
+                raise self._excess()
+            self._left -= size
+        return chunks if await self._has_room(size) else ()
+
+    async def _has_room(self, size: int) -> bool:
+        """Make room for `size` bytes; without it the stream ends here, and what came before is kept."""
+        if self._allowance is None:
+            return True
+        try:
+            while self._room < size:
+                self._room += await self._allowance()
+        except StoreFull as error:
+            self.full = error
+            self._early = BodyEnd.INTERRUPTED
+            return False
+        self._room -= size
+        return True
+
+    def interrupt(self) -> None:
+        self._stream.interrupt()

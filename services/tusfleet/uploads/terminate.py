@@ -1,0 +1,51 @@
+"""The end of an upload, at somebody's wish or because its time is over."""
+
+from __future__ import annotations
+
+from tusfleet.uploads.context import Context
+from tusfleet.uploads.errors import Forbidden
+from tusfleet.uploads.intents import Terminate
+from tusfleet.uploads.models import Change, EventType, Principal, State, Upload
+from tusfleet.uploads.ports import Lease
+
+
+async def terminate(context: Context, intent: Terminate, principal: Principal) -> None:
+    """End an upload and free its bytes; a request that is writing it is asked to let go first.
+
+    Raises:
+        NotFound, Gone: there is none to end.
+        Forbidden: it is finished, and this server keeps what is finished.
+        Locked: another request did not let go in time.
+    """
+    await context.present(intent.id, principal)
+    async with context.leased(intent.id) as lease:
+        upload = await context.present(intent.id, principal)
+        if upload.state is State.FINISHED and not context.policy.terminate_finished and not upload.is_partial:
+            raise Forbidden("This server does not delete finished uploads")
+        await discard(context, upload, lease)
+
+
+async def discard(context: Context, upload: Upload, lease: Lease) -> None:
+    """Turn an upload into a tombstone and free its bytes."""
+    ended = await context.commit(upload, lease, _ended(context, State.TERMINATED), EventType.TERMINATED)
+    await context.data.abort(ended)
+
+
+async def expire(context: Context, upload: Upload) -> bool:
+    """Let an upload expire if its time is over and nobody is writing it; tell whether it did."""
+    lease = context.locker.try_acquire(upload.id)
+    if lease is None:
+        return False
+    try:
+        current = await context.info.read(upload.id)
+        if current is None or not context.overdue(current):
+            return False
+        expired = await context.commit(current, lease, _ended(context, State.EXPIRED), EventType.EXPIRED)
+        await context.data.abort(expired)
+        return True
+    finally:
+        await lease.release()
+
+
+def _ended(context: Context, state: State) -> Change:
+    return {"state": state, "ended_at": context.clock(), "expires_at": None, "reserved": 0}
