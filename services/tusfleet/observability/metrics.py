@@ -1,0 +1,77 @@
+"""Every metric, once: name, labels (bounded), help."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+NAMESPACE = "tusfleet"
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Seconds: from a HEAD on a warm store to the upload of a big file in one request."""
+
+METHODS = frozenset({"OPTIONS", "HEAD", "GET", "POST", "PATCH", "DELETE"})
+"""Methods that are labels; every other counts as "other", so that clients cannot make labels."""
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "http_requests", "Requests answered.", ("method", "status"), registry=self.registry, namespace=NAMESPACE
+        )
+        self.request_seconds = Histogram(
+            "http_request_seconds",
+            "Time from the head of a request to the end of its answer.",
+            ("method",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.commit_seconds = Histogram(
+            "commit_seconds",
+            "Time to make a checkpoint of an upload part of its record.",
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.write_seconds = Histogram(
+            "write_seconds",
+            "Time to write one batch of bytes to the data store.",
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.bytes_received = Counter(
+            "bytes_received", "Upload bytes that became durable.", registry=self.registry, namespace=NAMESPACE
+        )
+        self.bytes_sent = Counter("bytes_sent", "Bytes of downloads.", registry=self.registry, namespace=NAMESPACE)
+        self.uploads = Counter(
+            "uploads", "What happened to uploads.", ("event",), registry=self.registry, namespace=NAMESPACE
+        )
+        self.uploads_open = Gauge(
+            "uploads_open", "Uploads that are not finished yet.", registry=self.registry, namespace=NAMESPACE
+        )
+        self.bytes_reserved = Gauge(
+            "bytes_reserved", "Bytes set aside for all uploads.", registry=self.registry, namespace=NAMESPACE
+        )
+        self.connections = Gauge("connections_open", "Open connections.", registry=self.registry, namespace=NAMESPACE)
+        self.interrupted = Counter(
+            "interrupted", "Bodies that were ended early.", ("reason",), registry=self.registry, namespace=NAMESPACE
+        )
+        self.fenced = Counter(
+            "fenced_commits", "Commits refused because the lease was lost.", registry=self.registry, namespace=NAMESPACE
+        )
+        self.offsets_lost = Counter(
+            "offsets_lost",
+            "Uploads whose acknowledged bytes were missing; more than 0 is a defect.",
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+
+    def answered(self, method: str, status: int, seconds: float) -> None:
+        """Count one answer and the time it took."""
+        label = method if method in METHODS else "other"
+        self.requests.labels(label, str(status)).inc()
+        self.request_seconds.labels(label).observe(seconds)

@@ -1,0 +1,1 @@
+"""Upload protocols as pure functions: request heads become intents, outcomes become response heads."""

@@ -1,0 +1,140 @@
+"""The seam every upload protocol fits: what it is given, and what it answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Protocol
+
+from tusfleet.uploads.errors import InvalidHeader, UploadError
+from tusfleet.uploads.intents import Intent
+from tusfleet.uploads.models import Upload
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Header fields in order, names in lower case, as ASGI has them."""
+
+MAX_INTEGER = 2**63 - 1
+_INTEGER = re.compile(r"[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of one request, as far as a protocol sees it.
+
+    Parameters:
+        method: in upper case.
+        headers: its fields.
+        resource: the id in the URL; None for the collection.
+        collections: paths under which clients know the collection, without a slash at the end, the usual one first.
+        authorities: the hosts (with port) under which clients know this server; None when that cannot be told.
+        trailers: whether request trailers can be read.
+    """
+
+    method: str
+    headers: Headers
+    resource: str | None
+    collections: tuple[str, ...]
+    authorities: frozenset[str] | None = None
+    trailers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The head of a response; its body is empty."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this server offers, as protocols announce it.
+
+    Parameters:
+        max_size: largest upload in bytes, None without a limit.
+        expiration: whether unfinished uploads expire.
+        trailers: whether request trailers can be read.
+    """
+
+    max_size: int | None = None
+    expiration: bool = False
+    trailers: bool = False
+
+
+class UploadProtocol(Protocol):
+    """One upload protocol."""
+
+    name: str
+
+    def claims(self, head: Head) -> bool:
+        """Tell whether a request speaks this protocol."""
+        ...
+
+    def parse(self, head: Head) -> Intent:
+        """Understand a request.
+
+        Raises:
+            UploadError: it is not one of this protocol.
+        """
+        ...
+
+    def discovered(self, capabilities: Capabilities) -> Reply:
+        """Tell what the server can do."""
+        ...
+
+    def created(self, upload: Upload, location: str, *, with_body: bool) -> Reply:
+        """Answer a creation."""
+        ...
+
+    def appended(self, upload: Upload) -> Reply:
+        """Answer an append."""
+        ...
+
+    def inspected(self, upload: Upload) -> Reply:
+        """Tell where an upload stands."""
+        ...
+
+    def terminated(self) -> Reply:
+        """Answer a termination."""
+        ...
+
+    def refused(self, error: UploadError) -> list[tuple[bytes, bytes]]:
+        """The fields of this protocol that belong into an answer with an error."""
+        ...
+
+
+def single(headers: Headers, name: bytes) -> str | None:
+    """The value of a field that may stand only once; None when it is absent.
+
+    Raises:
+        InvalidHeader: it stands twice, or is not ASCII.
+    """
+    values = [value for key, value in headers if key == name]
+    if not values:
+        return None
+    label = name.decode().title()
+    if len(values) > 1:
+        raise InvalidHeader(f"{label} is given {len(values)} times; give it once")
+    try:
+        return values[0].decode("ascii")
+    except UnicodeDecodeError:
+        raise InvalidHeader(f"{label} has characters outside ASCII") from None
+
+
+def integer(value: str, label: str) -> int:
+    """A non-negative 63-bit integer in plain digits.
+
+    Raises:
+        InvalidHeader: anything else.
+    """
+    if _INTEGER.fullmatch(value) is None or (number := int(value)) > MAX_INTEGER:
+        raise InvalidHeader(f"{label} must be a non-negative integer in plain digits")
+    return number
+
+
+def http_date(moment: datetime) -> bytes:
+    """A moment as an IMF-fixdate (RFC 9110 section 5.6.7), whatever the locale."""
+    return format_datetime(moment, usegmt=True).encode()
