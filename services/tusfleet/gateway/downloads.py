@@ -1,0 +1,131 @@
+"""Bytes back to clients: ranges, conditions, and headers with which an upload host cannot be turned against users."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote
+
+from tusfleet.protocols.base import http_date
+from tusfleet.uploads.errors import RangeNotSatisfiable
+from tusfleet.uploads.models import Upload
+
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
+_RANGE = re.compile(r"bytes=\s*([0-9]{0,19})-([0-9]{0,19})\s*")
+_ACTIVE = re.compile(r"(?i).*(html|xml|svg|script|xsl|mathml|pdf|flash|multipart|x-mixed|css|wasm).*")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffd/\\]")
+_TYPE_KEYS = ("filetype", "contentType", "content_type", "type", "mimetype")
+_NAME_KEYS = ("filename", "name")
+FALLBACK_TYPE = "application/octet-stream"
+NAME_LIMIT = 200
+"""Characters of a file name that are told: enough for any file system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What to answer: a status, fields, and the bytes from `start` up to `stop` (nothing when they are equal)."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    start: int
+    stop: int
+
+
+def prepare(upload: Upload, headers: Mapping[str, str], inline_types: Collection[str]) -> Download:
+    """Decide how to answer a GET (RFC 9110 sections 13 and 14).
+
+    Raises:
+        RangeNotSatisfiable: the range begins beyond the end.
+    """
+    size = upload.offset
+    tag = etag(upload)
+    modified = (upload.ended_at or upload.created_at).replace(microsecond=0)
+    fields = [
+        (b"etag", tag.encode()),
+        (b"last-modified", http_date(modified)),
+        (b"cache-control", b"private, no-cache"),
+    ]
+    if _unchanged(headers, tag, modified):
+        return Download(304, fields, 0, 0)
+    fields += [(b"accept-ranges", b"bytes"), *safe_headers(upload, inline_types)]
+    found = _range(headers, tag, modified, size)
+    if found is None:
+        return Download(200, [*fields, (b"content-length", b"%d" % size)], 0, size)
+    start, stop = found
+    fields += [
+        (b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size)),
+        (b"content-length", b"%d" % (stop - start)),
+    ]
+    return Download(206, fields, start, stop)
+
+
+def etag(upload: Upload) -> str:
+    """A strong tag: the bytes below an offset never change, and ids are never used again."""
+    return f'"{upload.id}-{upload.offset:x}"'
+
+
+def safe_headers(upload: Upload, inline_types: Collection[str]) -> list[tuple[bytes, bytes]]:
+    """Type and disposition that let no page run from here: only listed types are shown, active ones never."""
+    kind = next((text for key in _TYPE_KEYS if (text := upload.metadata.text(key))), FALLBACK_TYPE)
+    kind = kind.partition(";")[0].strip().lower()
+    if _MEDIA_TYPE.fullmatch(kind) is None or _ACTIVE.fullmatch(kind):
+        kind = FALLBACK_TYPE
+    name = next((text for key in _NAME_KEYS if (text := upload.metadata.text(key))), upload.id)
+    disposition = "inline" if kind in inline_types else "attachment"
+    shown = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+    return [
+        (b"content-type", shown.encode("ascii")),
+        (b"content-disposition", content_disposition(disposition, name).encode("ascii")),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", b"default-src 'none'; sandbox"),
+    ]
+
+
+def content_disposition(kind: str, name: str) -> str:
+    """A disposition with a file name, plain and extended (RFC 6266, RFC 8187)."""
+    name = _UNPRINTABLE.sub("_", name).strip(" .")[:NAME_LIMIT] or "download"
+    plain = name.encode("ascii", "replace").decode().replace("?", "_").replace('"', "'").replace("%", "_")
+    extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'{kind}; filename="{plain}"{extended}'
+
+
+def _unchanged(headers: Mapping[str, str], tag: str, modified: datetime) -> bool:
+    asked = headers.get("if-none-match")
+    if asked is not None:
+        return asked.strip() == "*" or tag in [item.strip().removeprefix("W/") for item in asked.split(",")]
+    since = _date(headers.get("if-modified-since"))
+    return since is not None and modified <= since
+
+
+def _date(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _range(headers: Mapping[str, str], tag: str, modified: datetime, size: int) -> tuple[int, int] | None:
+    """The one range asked for; None for the whole, also when several are asked for, which RFC 9110 leaves to us."""
+    match = _RANGE.fullmatch(headers.get("range", ""))
+    if match is None or (match[1] == "" and match[2] == ""):
+        return None
+    condition = headers.get("if-range")
+    if condition is not None and condition.strip() != tag and _date(condition) != modified:
+        return None
+    if match[1] == "":
+        length = min(int(match[2]), size)
+        start, stop = size - length, size
+    else:
+        start = int(match[1])
+        stop = min(int(match[2]) + 1, size) if match[2] else size
+        if match[2] and int(match[2]) < start:
+            return None
+    if start >= size or start >= stop:
+        raise RangeNotSatisfiable(f"The file has {size} bytes", offset=size)
+    return start, stop

@@ -1,0 +1,270 @@
+"""The upload endpoint: a plain ASGI application that turns requests into intents and outcomes into answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from tusfleet.gateway.auth import AccessRequest, Authorise, ask
+from tusfleet.gateway.body import request_body
+from tusfleet.gateway.cors import Cors
+from tusfleet.gateway.downloads import prepare
+from tusfleet.gateway.forwarded import ClientView, ProxyTrust
+from tusfleet.gateway.replies import Send, send_head, send_problem
+from tusfleet.observability.logs import LOGGER
+from tusfleet.observability.metrics import METHODS
+from tusfleet.protocols.base import Capabilities, Head, Reply, UploadProtocol
+from tusfleet.protocols.tus import parse_checksum
+from tusfleet.uploads.append import append
+from tusfleet.uploads.context import Context
+from tusfleet.uploads.create import create
+from tusfleet.uploads.errors import InternalError, MethodNotAllowed, NotFound, RangeNotSatisfiable, UploadError
+from tusfleet.uploads.inspect import inspect, peek
+from tusfleet.uploads.intents import Append, Checksum, Create, Discover, Download, Inspect, Intent, Terminate
+from tusfleet.uploads.models import Principal, State, valid_id
+from tusfleet.uploads.ports import Content
+from tusfleet.uploads.terminate import terminate
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+logger = logging.getLogger(LOGGER)
+
+ACTIONS = {Create: "create", Append: "append", Inspect: "inspect", Terminate: "terminate", Download: "download"}
+"""What the authoriser is told that a request wants to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRules:
+    """How this endpoint answers.
+
+    Parameters:
+        base_path: path of the collection below the mount point, without a slash at its end.
+        location: auto, absolute, relative, or a base URL.
+        downloads: off, finished or any.
+        inline_types: media types a browser may show in place.
+        body_idle_timeout: longest pause inside a body, in seconds.
+    """
+
+    base_path: str = ""
+    location: str = "auto"
+    downloads: str = "finished"
+    inline_types: frozenset[str] = frozenset()
+    body_idle_timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    scope: Any
+    receive: Receive
+    send: Send
+    view: ClientView
+    collection: str
+    resource: str | None
+    known: bool
+    cors: list[tuple[bytes, bytes]]
+
+
+class UploadEndpoint:
+    """Uploads below one path, for any ASGI server.
+
+    Parameters:
+        context: what the use cases work with.
+        protocol: how clients speak; more than one can share the path.
+        rules: how to answer.
+        authorise: who may do what.
+        trust: which proxies are believed.
+        cors: which pages may use it.
+        overridden: tells the method a request means.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        protocol: UploadProtocol,
+        rules: EndpointRules,
+        authorise: Authorise,
+        trust: ProxyTrust,
+        cors: Cors,
+        overridden: Callable[[str, Sequence[tuple[bytes, bytes]]], str],
+    ) -> None:
+        self._context = context
+        self._protocol = protocol
+        self._rules = rules
+        self._authorise = authorise
+        self._trust = trust
+        self._cors = cors
+        self._overridden = overridden
+        base = urlsplit(rules.location)
+        self._fixed = rules.location if base.netloc else None
+        self._fixed_path = base.path.rstrip("/") if base.netloc else None
+        self._fixed_host = base.netloc.lower() if base.netloc else None
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        request = self._request(scope, receive, send)
+        method = scope["method"]
+        status = 500
+        try:
+            method = self._overridden(method, scope["headers"])
+            status = await self._answer(request, method)
+        except UploadError as error:
+            status = await self._refuse(request, method, error)
+        except Exception:
+            # The edge: whatever went wrong, the client gets an answer and the log gets the reason.
+            logger.exception("A request failed", extra={"method": method, "upload_id": request.resource})
+            status = await self._refuse(request, method, InternalError())
+        finally:
+            seconds = loop.time() - started
+            self._context.metrics.answered(method, status, seconds)
+            if logger.isEnabledFor(logging.INFO):
+                logger.info(
+                    "%s %d",
+                    method if method in METHODS else "other",
+                    status,
+                    extra={
+                        "upload_id": request.resource,
+                        "client": request.view.client,
+                        "milliseconds": round(seconds * 1000, 1),
+                    },
+                )
+
+    def _request(self, scope: Any, receive: Receive, send: Send) -> _Request:
+        collection = scope.get("root_path", "") + self._rules.base_path
+        rest = scope["path"].removeprefix(collection)
+        known = scope["path"].startswith(collection) and (rest in {"", "/"} or (valid_id(rest[1:]) and rest[0] == "/"))
+        resource = rest[1:] if known and len(rest) > 1 else None
+        cors = [*self._cors.headers(scope["headers"]), *self._cors.preflight(scope["method"], scope["headers"])]
+        return _Request(scope, receive, send, self._trust.view(scope), collection, resource, known, cors)
+
+    async def _refuse(self, request: _Request, method: str, error: UploadError) -> int:
+        fields = [*self._protocol.refused(error), *request.cors]
+        if isinstance(error, MethodNotAllowed):
+            allowed = "OPTIONS, POST" if request.resource is None else "OPTIONS, HEAD, GET, PATCH, DELETE"
+            fields.append((b"allow", allowed.encode()))
+        if isinstance(error, RangeNotSatisfiable):
+            fields.append((b"content-range", b"bytes */%d" % (error.offset or 0)))
+        await send_problem(request.send, error, fields, method=method)
+        return error.status
+
+    async def _answer(self, request: _Request, method: str) -> int:
+        if not request.known:
+            raise NotFound("There is nothing at this path")
+        intent = self._intent(request, method)
+        if isinstance(intent, Discover):
+            return await self._send(request, self._protocol.discovered(self._capabilities(request)))
+        principal = await self._ask(request, intent)
+        if isinstance(intent, Download):
+            return await self._download(request, intent, principal)
+        return await self._send(request, await self._carry_out(request, intent, principal))
+
+    def _intent(self, request: _Request, method: str) -> Intent:
+        if method == "GET" and request.resource is not None:
+            return Download(request.resource)
+        return self._protocol.parse(self._head(request, method))
+
+    def _head(self, request: _Request, method: str) -> Head:
+        collections = (request.collection,) if self._fixed_path is None else (request.collection, self._fixed_path)
+        hosts = {host for host in (request.view.authority, self._fixed_host) if host is not None}
+        return Head(
+            method=method,
+            headers=request.scope["headers"],
+            resource=request.resource,
+            collections=collections,
+            # Behind a proxy that is not trusted the name of this host is not known: then the path has to do.
+            authorities=None if request.view.doubtful else frozenset(hosts),
+            trailers=_trailers(request.scope),
+        )
+
+    def _capabilities(self, request: _Request) -> Capabilities:
+        policy = self._context.policy
+        return Capabilities(policy.max_size, policy.expire_after is not None, _trailers(request.scope))
+
+    async def _ask(self, request: _Request, intent: Intent) -> Principal:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+        action = ACTIONS[type(intent)]
+        asked = AccessRequest(action, request.resource, headers, request.view.client, intent)
+        return await ask(self._authorise, asked)
+
+    async def _carry_out(self, request: _Request, intent: Intent, principal: Principal) -> Reply:
+        context, protocol = self._context, self._protocol
+        match intent:
+            case Create():
+                body = request_body(request.scope, request.receive, self._rules.body_idle_timeout)
+                upload = await create(context, intent, body, principal, _trailer(request.scope), protocol.name)
+                location = self._location(request, upload.id)
+                return protocol.created(upload, location, with_body=intent.body is not None)
+            case Append():
+                body = request_body(request.scope, request.receive, self._rules.body_idle_timeout)
+                return protocol.appended(await append(context, intent, body, principal, _trailer(request.scope)))
+            case Inspect():
+                return protocol.inspected(await inspect(context, intent, principal))
+            case Terminate():
+                await terminate(context, intent, principal)
+                return protocol.terminated()
+            case _:
+                raise MethodNotAllowed
+
+    async def _send(self, request: _Request, reply: Reply) -> int:
+        await send_head(request.send, reply.status, [*reply.headers, *request.cors])
+        return reply.status
+
+    def _location(self, request: _Request, id: str) -> str:
+        if self._fixed is not None:
+            return f"{self._fixed}/{id}"
+        path = f"{request.collection}/{id}"
+        view, mode = request.view, self._rules.location
+        if mode == "relative" or view.authority is None or (mode == "auto" and view.doubtful):
+            return path
+        return f"{view.scheme}://{view.authority}{path}"
+
+    async def _download(self, request: _Request, intent: Download, principal: Principal) -> int:
+        if self._rules.downloads == "off":
+            raise MethodNotAllowed("This server does not give uploads out")
+        upload = await peek(self._context, intent.id, principal)
+        if upload.state is not State.FINISHED and self._rules.downloads != "any":
+            raise NotFound("The upload is not finished yet")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+        answer = prepare(upload, headers, self._rules.inline_types)
+        fields = [*answer.headers, *self._protocol.refused(NotFound())[:1], *request.cors]
+        if answer.start == answer.stop:
+            await send_head(request.send, answer.status, fields)
+            return answer.status
+        async with self._context.data.read(upload) as content:
+            await request.send({"type": "http.response.start", "status": answer.status, "headers": fields})
+            await _send_content(request, content, answer.start, answer.stop)
+        self._context.metrics.bytes_sent.inc(answer.stop - answer.start)
+        return answer.status
+
+
+async def _send_content(request: _Request, content: Content, start: int, stop: int) -> None:
+    file = content.fileno()
+    if file is not None and "http.response.zerocopysend" in request.scope.get("extensions", {}):
+        message = {"type": "http.response.zerocopysend", "file": file, "offset": start, "count": stop - start}
+        await request.send({**message, "more_body": False})
+        return
+    async for chunk in content.chunks(start, stop):
+        await request.send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await request.send({"type": "http.response.body", "body": b""})
+
+
+def _trailers(scope: Any) -> bool:
+    return "http.request.trailers" in scope.get("extensions", {})
+
+
+def _trailer(scope: Any) -> Callable[[], Checksum | None]:
+    """Read the checksum among the trailers, once the body is complete."""
+
+    def read() -> Checksum | None:
+        if not _trailers(scope):
+            return None
+        fields = scope["extensions"]["http.request.trailers"].read()
+        values = [value for name, value in fields if name == b"upload-checksum"]
+        return parse_checksum(values[0].decode("latin-1")) if values else None
+
+    return read

@@ -1,0 +1,126 @@
+"""Who the client is and how it sees this server, when proxies stand between."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~-]{1,253})(:[0-9]{1,5})?")
+_PAIR = re.compile(r"""\s*([A-Za-z-]+)=("[^"]*"|[^\s;,"]*)\s*""")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_FORWARDING = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class ClientView:
+    """One request as its client sees it.
+
+    Parameters:
+        client: its address; the nearest one that no trusted proxy vouches beyond.
+        scheme: http or https.
+        authority: host and port it asked for, default port left out; None when it is not known.
+        doubtful: forwarding headers came from a peer that is not trusted, so scheme and authority may be wrong.
+    """
+
+    client: str
+    scheme: str
+    authority: str | None
+    doubtful: bool
+
+
+class ProxyTrust:
+    """Reads forwarding headers from trusted peers only (RFC 7239; X-Forwarded-For, -Host, -Proto).
+
+    Parameters:
+        networks: addresses or networks (CIDR) that are trusted.
+    """
+
+    def __init__(self, networks: Sequence[str] = ()) -> None:
+        self._networks: tuple[Network, ...] = tuple(ipaddress.ip_network(item, strict=False) for item in networks)
+
+    def view(self, scope: Any) -> ClientView:
+        """See an HTTP request (an ASGI scope) as its client does."""
+        headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
+        peer = scope["client"][0] if scope.get("client") else ""
+        scheme = scope.get("scheme", "http")
+        host = _last(headers, b"host")
+        forwarding = any(name in _FORWARDING for name, _ in headers)
+        if not forwarding:
+            return ClientView(peer, scheme, _authority(host, scheme), doubtful=False)
+        if not self._trusted(peer):
+            return ClientView(peer, scheme, _authority(host, scheme), doubtful=True)
+        hops = _forwarded(headers) or _x_forwarded(headers)
+        client, said = self._nearest(peer, hops)
+        scheme = said.get("proto", scheme).lower()
+        if scheme not in _DEFAULT_PORTS:
+            scheme = "http"
+        return ClientView(client, scheme, _authority(said.get("host", host), scheme), doubtful=False)
+
+    def _trusted(self, address: str) -> bool:
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._networks)
+
+    def _nearest(self, peer: str, hops: list[dict[str, str]]) -> tuple[str, dict[str, str]]:
+        """Go back through the hops as long as each was told by somebody trusted."""
+        client = peer
+        said: dict[str, str] = {}
+        for hop in reversed(hops):
+            said = {**said, **{key: value for key, value in hop.items() if key in ("host", "proto")}}
+            client = hop.get("for", client)
+            if not self._trusted(client):
+                break
+        return client, said
+
+
+def _last(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str:
+    values = [value for key, value in headers if key == name]
+    return values[-1].decode("latin-1") if values else ""
+
+
+def _authority(host: str, scheme: str) -> str | None:
+    host = host.strip()
+    if _AUTHORITY.fullmatch(host) is None:
+        return None
+    return host.lower().removesuffix(_DEFAULT_PORTS.get(scheme, ":80"))
+
+
+def _forwarded(headers: Sequence[tuple[bytes, bytes]]) -> list[dict[str, str]]:
+    text = ",".join(value.decode("latin-1") for name, value in headers if name == b"forwarded")
+    hops = []
+    for element in text.split(",") if text else ():
+        pairs = {key.lower(): value.strip('"') for key, value in _PAIR.findall(element)}
+        if "for" in pairs:
+            pairs["for"] = _address(pairs["for"])
+        hops.append(pairs)
+    return hops
+
+
+def _x_forwarded(headers: Sequence[tuple[bytes, bytes]]) -> list[dict[str, str]]:
+    addresses = [
+        _address(item)
+        for name, value in headers
+        if name == b"x-forwarded-for"
+        for item in value.decode("latin-1").split(",")
+    ]
+    hops: list[dict[str, str]] = [{"for": address} for address in addresses] or [{}]
+    for key, name in (("host", b"x-forwarded-host"), ("proto", b"x-forwarded-proto")):
+        values = _last(headers, name).split(",")
+        if values[-1].strip():
+            hops[-1][key] = values[-1].strip()
+    return hops
+
+
+def _address(text: str) -> str:
+    """An address without its port: 192.0.2.1:80 and [2001:db8::1]:80 have one, 2001:db8::1 has none."""
+    text = text.strip()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
