@@ -1,0 +1,167 @@
+"""Real `tusfleet serve` processes for tests: started on a free port, killed and restarted at will, ended for certain."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+START_SECONDS = 30.0
+"""A start takes half a second; on a machine that is busy with other tests, more."""
+
+STOP_SECONDS = 40.0
+"""Longer than the grace that a server has by default."""
+
+
+class Server:
+    """One server process and its data folder; it may die and come back on the same port.
+
+    Parameters:
+        folder: where data and log go.
+        flags: of `tusfleet serve`, beside those for address, data and log format.
+        environment: variables besides those of this process.
+    """
+
+    def __init__(self, folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.log_file = folder / "server.log"
+        self.flags = flags
+        self.environment = {**os.environ, **(environment or {})}
+        self.port = 0
+        self.path = "/files"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running process."""
+        assert self._process is not None, "the server is not running"
+        return self._process
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The creation URL."""
+        return f"{self.origin}{self.path}"
+
+    def start(self) -> None:
+        """Start it, on the port it had before if it had one, and wait until it listens."""
+        command = [sys.executable, "-c", "from tusfleet.cli.main import main; main()", "serve"]
+        command += ["--port", str(self.port), "--data-dir", str(self.data), "--log-format", "json", *self.flags]
+        self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        address = self._wait_for_address()
+        host, _, path = address.removeprefix("http://").partition("/")
+        self.port, self.path = int(host.rpartition(":")[2]), "/" + path
+
+    def _wait_for_address(self) -> str:
+        def listening() -> str | None:
+            for line in self.lines():
+                if str(line.get("message", "")).startswith("listening on "):
+                    return str(line["message"]).removeprefix("listening on ")
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log()}")
+            return None
+
+        return eventually(listening, START_SECONDS)
+
+    def log(self) -> str:
+        """What it has written since its last start."""
+        with self.log_file.open("rb") as file:
+            file.seek(self._log_start)
+            return file.read().decode(errors="replace")
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log lines since its last start; text that is not a JSON object stands under `text`."""
+        return [_parsed(line) for line in self.log().splitlines() if line]
+
+    def kill(self) -> None:
+        """Kill it as a power cut would (SIGKILL)."""
+        self._signal_group(signal.SIGKILL)
+        self.process.wait()
+        self._process = None
+
+    def restart(self) -> None:
+        """Kill it and start it again on the same port and data."""
+        self.kill()
+        self.start()
+
+    def terminate(self) -> int:
+        """Ask it to end (SIGTERM) and give its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(STOP_SECONDS)
+        self._process = None
+        return status
+
+    def stop(self) -> None:
+        """End it, gently first."""
+        if self._process is None:
+            return
+        try:
+            self.terminate()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the server did not end within {STOP_SECONDS:g} s of SIGTERM") from None
+
+    def _signal_group(self, number: int) -> None:
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            self.process.poll()
+
+
+@contextmanager
+def serving(folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A running server; its log is printed when the test fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = Server(folder, *flags, environment=environment)
+    try:
+        server.start()
+        yield server
+    except BaseException:
+        print(f"--- log of the server ---\n{server.log()[-20_000:]}", file=sys.stderr)
+        if server._process is not None:
+            server.kill()
+        raise
+    server.stop()
+
+
+def eventually(condition: Callable[[], T | None], seconds: float = 10.0, pause: float = 0.02) -> T:
+    """What `condition` gives as soon as it is true; an AssertionError when it is not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"this did not come true within {seconds:g} s: {condition}")
+        time.sleep(pause)
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {"text": line}
+    return value if isinstance(value, dict) else {"text": line}
