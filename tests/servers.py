@@ -1,4 +1,4 @@
-"""Real `tusfleet serve` processes for tests: started on a free port, killed and restarted at will, ended for certain."""
+"""Real `tusfleet serve` processes for tests: on a free port, killed and restarted at will, ended for certain."""
 
 from __future__ import annotations
 
