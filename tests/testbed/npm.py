@@ -5,28 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tempfile
-import tomllib
 from pathlib import Path
 
 from tests.testbed.cache import cached
+from tests.testbed.commands import run_client
+from tests.testbed.versions import HERE, pinned_in
 
-_HERE = Path(__file__).parent
 _NPM_SECONDS = 300
 """Longest that one npm command may take; on a slow line it needs seconds."""
 
 
-def pinned() -> dict[str, dict[str, str]]:
-    """The sets of packages in versions.toml: set -> package -> version."""
-    with (_HERE / "versions.toml").open("rb") as file:
-        npm: dict[str, dict[str, str]] = tomllib.load(file)["npm"]
-    return npm
-
-
 def npm_packages(name: str) -> Path:
-    """The `node_modules` folder with the packages of the set `name`, fetched on first use."""
-    packages = pinned()[name]
+    """The `node_modules` folder with the packages of the set `name`, fetched on first use.
+
+    Raises Unavailable when they cannot be had.
+    """
+    packages = pinned_in("npm")[name]
 
     def fill(folder: Path) -> None:
         _write_manifest(folder, packages)
@@ -40,7 +35,7 @@ def npm_packages(name: str) -> Path:
 def write_lock(name: str) -> None:
     """Resolve the set `name` anew and write its lock file."""
     with tempfile.TemporaryDirectory() as folder:
-        _write_manifest(Path(folder), pinned()[name])
+        _write_manifest(Path(folder), pinned_in("npm")[name])
         _npm(Path(folder), "install", "--package-lock-only", "--ignore-scripts")
         shutil.copyfile(Path(folder) / "package-lock.json", _lock_file(name))
 
@@ -51,7 +46,7 @@ def node_environment(modules: Path) -> dict[str, str]:
 
 
 def _lock_file(name: str) -> Path:
-    return _HERE / "locks" / f"{name}.json"
+    return HERE / "locks" / f"{name}.json"
 
 
 def _write_manifest(folder: Path, packages: dict[str, str]) -> None:
@@ -61,15 +56,4 @@ def _write_manifest(folder: Path, packages: dict[str, str]) -> None:
 
 def _npm(folder: Path, *arguments: str) -> None:
     options = ["--omit-lockfile-registry-resolved=true", "--no-audit", "--no-fund", "--no-update-notifier"]
-    done = subprocess.run(
-        ["npm", *arguments, *options],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=_NPM_SECONDS,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"npm {arguments[0]} failed with {done.returncode}:\n{done.stdout}")
+    run_client("npm", *arguments, *options, seconds=_NPM_SECONDS, cwd=folder)
