@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import inspect
+import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tusfleet.uploads.errors import Unauthorised
+from tusfleet.uploads.errors import Forbidden, Unauthorised
 from tusfleet.uploads.intents import Intent
 from tusfleet.uploads.models import Principal
 
@@ -36,6 +37,9 @@ class AccessRequest:
     intent: Intent | None = None
 
 
+FORWARDING = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
+"""Fields that proxies add; who sends one does not speak for himself alone."""
+
 Authorise = Callable[[AccessRequest], Principal | Awaitable[Principal | None] | None]
 """Gives who makes the request, None for somebody unnamed; raises `Unauthorised` or `Forbidden` to refuse."""
 
@@ -50,6 +54,21 @@ async def ask(authorise: Authorise, request: AccessRequest) -> Principal:
 
 def everybody(request: AccessRequest) -> Principal:  # noqa: ARG001 - it is an authoriser that looks at nothing
     """Let everybody do everything: for loopback, and behind a gateway that has asked already."""
+    return Principal(admin=True)
+
+
+def local_only(request: AccessRequest) -> Principal:
+    """Let whoever is on this machine do everything, and nobody else anything.
+
+    Raises:
+        Forbidden: the request comes from elsewhere, or from a proxy that may speak for somebody elsewhere.
+    """
+    try:
+        local = ipaddress.ip_address(request.client).is_loopback
+    except ValueError:
+        local = False
+    if not local or any(name in FORWARDING for name in request.headers):
+        raise Forbidden("Without credentials the API answers this machine only; set auth_tokens_file")
     return Principal(admin=True)
 
 

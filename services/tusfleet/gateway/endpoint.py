@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +17,10 @@ from tusfleet.gateway.cors import Cors
 from tusfleet.gateway.downloads import prepare
 from tusfleet.gateway.forwarded import ClientView, ProxyTrust
 from tusfleet.gateway.replies import Send, send_head, send_problem
-from tusfleet.observability.logs import LOGGER
+from tusfleet.observability.logs import LOGGER, request_id
 from tusfleet.observability.metrics import METHODS
-from tusfleet.protocols.base import Capabilities, Head, Reply, UploadProtocol
-from tusfleet.protocols.tus import parse_checksum
+from tusfleet.protocols.base import Capabilities, Head, Headers, Reply, UploadProtocol
+from tusfleet.protocols.tus import overridden, parse_checksum
 from tusfleet.uploads.append import append
 from tusfleet.uploads.context import Context
 from tusfleet.uploads.create import create
@@ -32,6 +34,8 @@ from tusfleet.uploads.terminate import terminate
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 logger = logging.getLogger(LOGGER)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 ACTIONS = {Create: "create", Append: "append", Inspect: "inspect", Terminate: "terminate", Download: "download"}
 """What the authoriser is told that a request wants to do."""
@@ -61,11 +65,13 @@ class _Request:
     scope: Any
     receive: Receive
     send: Send
+    id: str
     view: ClientView
     collection: str
     resource: str | None
     known: bool
-    cors: list[tuple[bytes, bytes]]
+    protocol: UploadProtocol
+    common: list[tuple[bytes, bytes]]
 
 
 class UploadEndpoint:
@@ -73,31 +79,28 @@ class UploadEndpoint:
 
     Parameters:
         context: what the use cases work with.
-        protocol: how clients speak; more than one can share the path.
+        protocols: how clients may speak; the first answers for requests that none of them claims.
         rules: how to answer.
         authorise: who may do what.
         trust: which proxies are believed.
         cors: which pages may use it.
-        overridden: tells the method a request means.
     """
 
     def __init__(
         self,
         context: Context,
-        protocol: UploadProtocol,
+        protocols: Sequence[UploadProtocol],
         rules: EndpointRules,
         authorise: Authorise,
         trust: ProxyTrust,
         cors: Cors,
-        overridden: Callable[[str, Sequence[tuple[bytes, bytes]]], str],
     ) -> None:
         self._context = context
-        self._protocol = protocol
+        self._protocols = protocols
         self._rules = rules
         self._authorise = authorise
         self._trust = trust
         self._cors = cors
-        self._overridden = overridden
         base = urlsplit(rules.location)
         self._fixed = rules.location if base.netloc else None
         self._fixed_path = base.path.rstrip("/") if base.netloc else None
@@ -108,10 +111,11 @@ class UploadEndpoint:
         loop = asyncio.get_running_loop()
         started = loop.time()
         request = self._request(scope, receive, send)
+        request_id.set(request.id)
         method = scope["method"]
         status = 500
         try:
-            method = self._overridden(method, scope["headers"])
+            method = overridden(method, scope["headers"])
             status = await self._answer(request, method)
         except UploadError as error:
             status = await self._refuse(request, method, error)
@@ -139,11 +143,19 @@ class UploadEndpoint:
         rest = scope["path"].removeprefix(collection)
         known = scope["path"].startswith(collection) and (rest in {"", "/"} or (valid_id(rest[1:]) and rest[0] == "/"))
         resource = rest[1:] if known and len(rest) > 1 else None
-        cors = [*self._cors.headers(scope["headers"]), *self._cors.preflight(scope["method"], scope["headers"])]
-        return _Request(scope, receive, send, self._trust.view(scope), collection, resource, known, cors)
+        protocol = next((item for item in self._protocols if item.claims(scope["headers"])), self._protocols[0])
+        id = _request_id(scope["headers"])
+        common = [
+            *protocol.always(),
+            (b"x-request-id", id.encode()),
+            *self._cors.headers(scope["headers"]),
+            *self._cors.preflight(scope["method"], scope["headers"]),
+        ]
+        view = self._trust.view(scope)
+        return _Request(scope, receive, send, id, view, collection, resource, known, protocol, common)
 
     async def _refuse(self, request: _Request, method: str, error: UploadError) -> int:
-        fields = [*self._protocol.refused(error), *request.cors]
+        fields = [*request.protocol.refused(error), *request.common]
         if isinstance(error, MethodNotAllowed):
             allowed = "OPTIONS, POST" if request.resource is None else "OPTIONS, HEAD, GET, PATCH, DELETE"
             fields.append((b"allow", allowed.encode()))
@@ -157,7 +169,7 @@ class UploadEndpoint:
             raise NotFound("There is nothing at this path")
         intent = self._intent(request, method)
         if isinstance(intent, Discover):
-            return await self._send(request, self._protocol.discovered(self._capabilities(request)))
+            return await self._send(request, request.protocol.discovered(self._capabilities(request)))
         principal = await self._ask(request, intent)
         if isinstance(intent, Download):
             return await self._download(request, intent, principal)
@@ -166,7 +178,7 @@ class UploadEndpoint:
     def _intent(self, request: _Request, method: str) -> Intent:
         if method == "GET" and request.resource is not None:
             return Download(request.resource)
-        return self._protocol.parse(self._head(request, method))
+        return request.protocol.parse(self._head(request, method))
 
     def _head(self, request: _Request, method: str) -> Head:
         collections = (request.collection,) if self._fixed_path is None else (request.collection, self._fixed_path)
@@ -192,7 +204,7 @@ class UploadEndpoint:
         return await ask(self._authorise, asked)
 
     async def _carry_out(self, request: _Request, intent: Intent, principal: Principal) -> Reply:
-        context, protocol = self._context, self._protocol
+        context, protocol = self._context, request.protocol
         match intent:
             case Create():
                 body = request_body(request.scope, request.receive, self._rules.body_idle_timeout)
@@ -211,7 +223,7 @@ class UploadEndpoint:
                 raise MethodNotAllowed
 
     async def _send(self, request: _Request, reply: Reply) -> int:
-        await send_head(request.send, reply.status, [*reply.headers, *request.cors])
+        await send_head(request.send, reply.status, [*reply.headers, *request.common])
         return reply.status
 
     def _location(self, request: _Request, id: str) -> str:
@@ -231,7 +243,7 @@ class UploadEndpoint:
             raise NotFound("The upload is not finished yet")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
         answer = prepare(upload, headers, self._rules.inline_types)
-        fields = [*answer.headers, *self._protocol.refused(NotFound())[:1], *request.cors]
+        fields = [*answer.headers, *request.common]
         if answer.start == answer.stop:
             await send_head(request.send, answer.status, fields)
             return answer.status
@@ -251,6 +263,12 @@ async def _send_content(request: _Request, content: Content, start: int, stop: i
     async for chunk in content.chunks(start, stop):
         await request.send({"type": "http.response.body", "body": chunk, "more_body": True})
     await request.send({"type": "http.response.body", "body": b""})
+
+
+def _request_id(headers: Headers) -> str:
+    """The id a proxy or client gave the request, when it can stand in a log line; otherwise a new one."""
+    given = next((value for name, value in headers if name == b"x-request-id"), b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _trailers(scope: Any) -> bool:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 LOGGER = "tusfleet"
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the request that is being answered; every line written meanwhile carries it."""
 
 FIELDS = ("request_id", "upload_id", "client", "method", "path", "status", "milliseconds", "bytes", "reason")
 """Fields a line may carry besides its message; nothing of a request's headers is among them, so no secret can be."""
@@ -21,7 +25,7 @@ class JsonFormatter(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
-            **{name: getattr(record, name) for name in FIELDS if getattr(record, name, None) is not None},
+            **_fields(record),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -32,9 +36,15 @@ class PrettyFormatter(logging.Formatter):
     """Time, level, message, and the fields as `name=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = [f"{name}={value}" for name in FIELDS if (value := getattr(record, name, None)) is not None]
+        fields = [f"{name}={value}" for name, value in _fields(record).items()]
         line = " ".join([_time(record), f"{record.levelname:<7}", record.getMessage(), *fields])
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    found = {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
+    id = request_id.get()
+    return found if id is None else {"request_id": id, **found}
 
 
 def _time(record: logging.LogRecord) -> str:

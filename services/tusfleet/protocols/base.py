@@ -69,8 +69,12 @@ class UploadProtocol(Protocol):
 
     name: str
 
-    def claims(self, head: Head) -> bool:
+    def claims(self, headers: Headers) -> bool:
         """Tell whether a request speaks this protocol."""
+        ...
+
+    def always(self) -> list[tuple[bytes, bytes]]:
+        """The fields of this protocol that belong into every answer."""
         ...
 
     def parse(self, head: Head) -> Intent:
@@ -102,7 +106,7 @@ class UploadProtocol(Protocol):
         ...
 
     def refused(self, error: UploadError) -> list[tuple[bytes, bytes]]:
-        """The fields of this protocol that belong into an answer with an error."""
+        """The further fields of this protocol that belong into an answer with an error."""
         ...
 
 

@@ -39,7 +39,9 @@ OVERRIDABLE = frozenset({"HEAD", "PATCH", "DELETE", "POST", "OPTIONS"})
 COLLECTION_METHODS = ("OPTIONS", "POST")
 RESOURCE_METHODS = ("OPTIONS", "HEAD", "GET", "PATCH", "DELETE")
 
-_RESUMABLE = (b"tus-resumable", VERSION.encode())
+RESUMABLE = (b"tus-resumable", VERSION.encode())
+"""The field that every answer carries, whatever it says (tus 1.0.0, Tus-Resumable)."""
+
 _NO_STORE = (b"cache-control", b"no-store")
 _EMPTY = (b"content-length", b"0")
 
@@ -63,8 +65,11 @@ class Tus:
 
     name = "tus"
 
-    def claims(self, head: Head) -> bool:
-        return head.method == "OPTIONS" or any(name == b"tus-resumable" for name, _ in head.headers)
+    def claims(self, headers: Headers) -> bool:
+        return any(name == b"tus-resumable" for name, _ in headers)
+
+    def always(self) -> list[tuple[bytes, bytes]]:
+        return [RESUMABLE]
 
     def parse(self, head: Head) -> Intent:
         if head.method == "OPTIONS":
@@ -88,7 +93,6 @@ class Tus:
             extensions.append("expiration")
         extensions += ["concatenation", "concatenation-unfinished"]
         headers = [
-            _RESUMABLE,
             (b"tus-version", VERSION.encode()),
             (b"tus-extension", ",".join(extensions).encode()),
             (b"tus-checksum-algorithm", ",".join(CHECKSUM_SIZES).encode()),
@@ -100,16 +104,16 @@ class Tus:
         return Reply(200, headers)
 
     def created(self, upload: Upload, location: str, *, with_body: bool) -> Reply:
-        headers = [_RESUMABLE, (b"location", location.encode("ascii")), _EMPTY]
+        headers = [(b"location", location.encode("ascii")), _EMPTY]
         if with_body:
             headers.append((b"upload-offset", b"%d" % upload.offset))
         return Reply(201, headers + _expiry(upload))
 
     def appended(self, upload: Upload) -> Reply:
-        return Reply(204, [_RESUMABLE, (b"upload-offset", b"%d" % upload.offset), *_expiry(upload)])
+        return Reply(204, [(b"upload-offset", b"%d" % upload.offset), *_expiry(upload)])
 
     def inspected(self, upload: Upload) -> Reply:
-        headers = [_RESUMABLE, _NO_STORE]
+        headers = [_NO_STORE]
         merging = upload.is_final and upload.state is not State.FINISHED
         if not merging:
             headers.append((b"upload-offset", b"%d" % upload.offset))
@@ -124,10 +128,10 @@ class Tus:
         return Reply(200, headers + _expiry(upload))
 
     def terminated(self) -> Reply:
-        return Reply(204, [_RESUMABLE])
+        return Reply(204, [])
 
     def refused(self, error: UploadError) -> list[tuple[bytes, bytes]]:
-        headers = [_RESUMABLE]
+        headers: list[tuple[bytes, bytes]] = []
         if isinstance(error, UnsupportedVersion):
             headers.append((b"tus-version", VERSION.encode()))
         if isinstance(error, OffsetMismatch) and error.offset is not None:

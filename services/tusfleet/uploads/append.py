@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from functools import partial
 
 from tusfleet.uploads.checksums import Hasher
@@ -164,8 +165,10 @@ class _Writing:
 
     async def store(self, stream: LimitedStream) -> None:
         try:
-            async for checkpoint in self.context.data.append(self.upload, stream):
-                await self._commit(checkpoint)
+            # Closed before the lease is given back: no write may be under way then.
+            async with aclosing(self.context.data.append(self.upload, stream)) as checkpoints:
+                async for checkpoint in checkpoints:
+                    await self._commit(checkpoint)
         except DataLost:
             await self._failed()
             raise
@@ -175,8 +178,9 @@ class _Writing:
     ) -> None:
         last = None
         try:
-            async for checkpoint in self.context.data.append(self.upload, stream):
-                last = checkpoint
+            async with aclosing(self.context.data.append(self.upload, stream)) as checkpoints:
+                async for checkpoint in checkpoints:
+                    last = checkpoint
         except DataLost:
             await self._failed()
             raise

@@ -47,6 +47,7 @@ class Context:
         policy: the rules.
         metrics: where things are counted.
         record_events: whether anybody listens; without a listener no event is put in the outbox.
+        on_event: is called when there is something new in the outbox.
         draining: set once the server shuts down.
     """
 
@@ -59,6 +60,7 @@ class Context:
     policy: Policy
     metrics: Metrics
     record_events: bool = False
+    on_event: Callable[[], None] | None = None
     draining: bool = False
 
     def events(self, type: EventType, upload: Upload) -> list[Event]:
@@ -70,10 +72,13 @@ class Context:
         """Commit a change under a lease, with the event that tells of it."""
         events = self.events(event, replace(upload, **change)) if event is not None else []
         try:
-            return await self.info.commit(upload, lease.fence, change, events)
+            committed = await self.info.commit(upload, lease.fence, change, events)
         except FenceLost:
             self.metrics.fenced.inc()
             raise
+        if events and self.on_event is not None:
+            self.on_event()
+        return committed
 
     def expiry(self, before: datetime | None = None) -> datetime | None:
         """When an upload that gets bytes now expires; never earlier than `before`."""

@@ -5,7 +5,7 @@ A contract is kept by whoever implements the port, and tested by the kit of that
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -66,13 +66,13 @@ class DataStore(Protocol):
     are overwritten or cut by the next `append`.
     """
 
-    def append(self, upload: Upload, stream: ByteStream) -> AsyncIterator[Checkpoint]:
+    def append(self, upload: Upload, stream: ByteStream) -> AsyncGenerator[Checkpoint, None]:
         """Store the bytes of `stream` after `upload.offset`.
 
         Yields a checkpoint only when every byte up to it is durable, in growing order, at least every checkpoint
         interval while bytes arrive, and a last one for all bytes of the stream, however it ended. No bytes, no
-        checkpoint. When the iteration is abandoned or cancelled, no write of it is under way any more once that
-        has been carried out.
+        checkpoint. When the iteration is closed or cancelled, no write of it is under way any more once that has
+        been carried out.
 
         Raises:
             StoreFull: no space; the checkpoints given before stay true.

@@ -1,0 +1,1 @@
+"""The service that delivers events from the outbox."""

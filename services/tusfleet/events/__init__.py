@@ -1,0 +1,1 @@
+"""Telling others after something happened: implementations of the `EventSink` port."""

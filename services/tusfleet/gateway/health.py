@@ -1,0 +1,98 @@
+"""Whether the server lives, whether it can take uploads, and what it counts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, ClassVar
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from tusfleet.uploads.context import Context
+from tusfleet.uploads.errors import UploadError
+
+PROBE_SECONDS = 1.0
+"""How long an answer of the stores is believed: probes write to the disk, and anybody may ask for readiness."""
+
+PROBE_TIMEOUT = 5.0
+"""Seconds a store has to answer before it counts as not there."""
+
+
+class Health:
+    """Answers /healthz, /readyz and /metrics.
+
+    Parameters:
+        context: whose stores are probed and whose metrics are shown.
+    """
+
+    PATHS: ClassVar = frozenset({"/healthz", "/readyz", "/metrics"})
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._probing = asyncio.Lock()
+        self._probed = float("-inf")
+        self._trouble: str | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - ASGI
+        """Answer one request."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if scope["method"] not in {"GET", "HEAD"}:
+            await _answer(scope, send, 405, b"", b"text/plain", [(b"allow", b"GET, HEAD")])
+        elif path == "/healthz":
+            await _answer(scope, send, 200, b'{"status": "alive"}\n')
+        elif path == "/metrics":
+            await _answer(scope, send, 200, await self._metrics(), CONTENT_TYPE_LATEST.encode())
+        else:
+            trouble = await self.trouble()
+            body = {"status": "ready"} if trouble is None else {"status": "not ready", "reason": trouble}
+            await _answer(scope, send, 200 if trouble is None else 503, json.dumps(body).encode() + b"\n")
+
+    async def trouble(self) -> str | None:
+        """Why no uploads can be taken now; None when they can."""
+        if self._context.draining:
+            return "shutting down"
+        async with self._probing:
+            now = asyncio.get_running_loop().time()
+            if now - self._probed >= PROBE_SECONDS:
+                self._trouble = await self._probe()
+                self._probed = asyncio.get_running_loop().time()
+        return self._trouble
+
+    async def _probe(self) -> str | None:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                await self._context.info.probe()
+                await self._context.data.probe()
+        except UploadError as error:
+            return error.detail
+        except TimeoutError:
+            return "a store does not answer"
+        return None
+
+    async def _metrics(self) -> bytes:
+        metrics = self._context.metrics
+        try:
+            usage = await self._context.info.usage()
+            metrics.uploads_open.set(usage.open)
+            metrics.bytes_reserved.set(usage.reserved)
+        except UploadError:
+            pass  # the other figures are worth more just when a store is in trouble
+        return await asyncio.to_thread(generate_latest, metrics.registry)
+
+
+async def _answer(
+    scope: Any,
+    send: Any,
+    status: int,
+    body: bytes,
+    kind: bytes = b"application/json",
+    fields: list[tuple[bytes, bytes]] | None = None,
+) -> None:
+    headers = [
+        (b"content-type", kind),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        *(fields or ()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

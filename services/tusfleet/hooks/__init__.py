@@ -1,0 +1,1 @@
+"""Asking others before something happens: implementations of the `HookRunner` port."""

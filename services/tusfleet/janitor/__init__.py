@@ -1,0 +1,1 @@
+"""The service that expires, repairs and cleans."""

@@ -1,0 +1,130 @@
+"""Lets uploads expire, drives on what stands half-way, and removes what nobody needs any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from tusfleet.observability.logs import LOGGER
+from tusfleet.uploads.concatenate import drive
+from tusfleet.uploads.context import Context
+from tusfleet.uploads.errors import UploadError
+from tusfleet.uploads.finish import finish
+from tusfleet.uploads.models import Query, State, Upload
+from tusfleet.uploads.ports import Lease
+from tusfleet.uploads.terminate import expire
+
+logger = logging.getLogger(LOGGER)
+
+LEFTOVER_SECONDS = 60.0
+"""Bytes without a record are removed at this age: a creation has both within milliseconds."""
+
+PAGE = 100
+"""Records taken at a time."""
+
+_GONE = frozenset({State.EXPIRED, State.FAILED})
+_TERMINATED = frozenset({State.TERMINATED})
+
+
+class Sweeper:
+    """One pass after the other over what the stores hold; each step is one that may be repeated or cut short.
+
+    Parameters:
+        context: what the use cases work with.
+        interval: pause between two passes in seconds.
+        tombstone_ttl: how long expired and failed uploads are remembered.
+    """
+
+    def __init__(self, context: Context, interval: float, tombstone_ttl: timedelta) -> None:
+        self._context = context
+        self._interval = interval
+        self._tombstone_ttl = tombstone_ttl
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(self._interval)
+
+    async def sweep(self) -> None:
+        """Make one pass. What fails is logged and left to the next one."""
+        for step in (self._expire, self._drive_on, self._bury, self._clear_leftovers):
+            try:
+                await step()
+            except UploadError as error:
+                logger.warning("The sweeper could not finish: %s", error.detail, extra={"reason": error.code})
+
+    async def _expire(self) -> None:
+        alive = frozenset({State.OPEN, State.FINISHING, State.FINISHED})
+        async for upload in self._every(Query(states=alive, expires_before=self._context.clock())):
+            if await expire(self._context, upload):
+                logger.info("An upload expired", extra={"upload_id": upload.id})
+
+    async def _drive_on(self) -> None:
+        """Finish what has all of its bytes, and merge final uploads whose parts are there."""
+        async for upload in self._every(Query(states=frozenset({State.FINISHING}), finals=False)):
+            await self._finish(upload)
+        async for upload in self._every(Query(states=frozenset({State.OPEN, State.FINISHING}), finals=True)):
+            try:
+                await drive(self._context, upload)
+            except UploadError as error:
+                _not_now(upload, error)
+
+    async def _finish(self, upload: Upload) -> None:
+        async with self._unless_used(upload.id) as lease:
+            if lease is None:
+                return
+            try:
+                current = await self._context.info.read(upload.id)
+                if current is not None:
+                    await finish(self._context, current, lease)
+            except UploadError as error:
+                _not_now(upload, error)
+
+    async def _bury(self) -> None:
+        """Forget tombstones, after making sure that their bytes are gone: who made them may have died before that."""
+        now = self._context.clock()
+        for states, before in ((_TERMINATED, now), (_GONE, now - self._tombstone_ttl)):
+            async for upload in self._every(Query(states=states, ended_before=before)):
+                async with self._unless_used(upload.id) as lease:
+                    if lease is not None:
+                        await self._context.data.abort(upload)
+                        await self._context.info.delete(upload)
+
+    async def _clear_leftovers(self) -> None:
+        """Remove bytes that no record speaks of any more."""
+        async for found in self._context.data.leftovers(LEFTOVER_SECONDS):
+            # Under the lease: an id may be used again, and its new bytes must not be taken for the old ones.
+            async with self._unless_used(found.id) as lease:
+                if lease is None:
+                    continue
+                upload = await self._context.info.read(found.id)
+                if upload is None or not upload.state.alive:
+                    await self._context.data.abort(found if upload is None else upload)
+
+    @asynccontextmanager
+    async def _unless_used(self, id: str) -> AsyncIterator[Lease | None]:
+        """Hold the lease of an upload; None when somebody else does, who is not disturbed."""
+        lease = self._context.locker.try_acquire(id)
+        try:
+            yield lease
+        finally:
+            if lease is not None:
+                await lease.release()
+
+    async def _every(self, query: Query) -> AsyncIterator[Upload]:
+        cursor = None
+        while True:
+            page = await self._context.info.scan(query, PAGE, cursor)
+            for upload in page.uploads:
+                yield upload
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+
+def _not_now(upload: Upload, error: UploadError) -> None:
+    logger.info("An upload cannot be driven on now", extra={"upload_id": upload.id, "reason": error.code})
