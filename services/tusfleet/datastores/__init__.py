@@ -1,0 +1,1 @@
+"""Where bytes go: implementations of the `DataStore` port."""

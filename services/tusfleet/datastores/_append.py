@@ -1,0 +1,221 @@
+"""One request body on its way into one file: positional writes, syncs beside them, checkpoints in time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Protocol
+
+from tusfleet.datastores._disk import done, in_our_words, in_thread, reported, sync_data, sync_folder, write_at
+from tusfleet.datastores._places import Places
+from tusfleet.uploads.errors import StoreFull, UploadError
+from tusfleet.uploads.models import Checkpoint, Upload
+from tusfleet.uploads.ports import ByteStream
+
+BATCH_BYTES = 1024 * 1024
+"""Bytes asked of the stream at a time: what it queues by itself, and the largest write that keeps others flowing."""
+
+GATHER_SECONDS = 0.02
+"""How long a batch may gather: a sender of 50 MB/s fills it, and a slow one holds no memory for longer."""
+
+INLINE_BYTES = 256 * 1024
+"""Up to this much is written on the loop: it takes less time than handing it to a thread (75 to 220 us)."""
+
+SYNC_BYTES = 256 * 1024 * 1024
+"""A sync begins after so many bytes, so that the last one, for which a client waits, has no second's worth to do."""
+
+SYNC_AFTER = 0.75
+"""Part of the checkpoint interval after which a sync begins; the rest is time for the sync and the commit."""
+
+
+class Observer(Protocol):
+    """Takes measurements; a histogram of the metrics is one."""
+
+    def observe(self, amount: float) -> None:
+        """Count one write that took `amount` seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How bytes are written.
+
+    Parameters:
+        durable: whether bytes are synced before their checkpoint.
+        interval: longest time in seconds from the arrival of a byte to its checkpoint.
+        write_seconds: is told of the time of every write; None: nobody.
+    """
+
+    durable: bool
+    interval: float
+    write_seconds: Observer | None
+
+
+class Appending:
+    """The writes of one `append`.
+
+    No write is under way while its owner holds a checkpoint; a sync may go on beside reads and writes. While nothing
+    waits to become durable no descriptor is open, so that clients that are silent cost none.
+    """
+
+    __slots__ = (
+        "_due", "_fd", "_ino", "_loop", "_new", "_path", "_places", "_position", "_reading", "_rules", "_safe",
+        "_stream", "_syncing", "_target", "_upload", "failure",
+    )  # fmt: skip
+
+    def __init__(self, places: Places, rules: Rules, upload: Upload, stream: ByteStream) -> None:
+        self._places = places
+        self._rules = rules
+        self._upload = upload
+        self._stream = stream
+        self._path = places.partial(upload.id)
+        self._loop = asyncio.get_running_loop()
+        self._fd = -1
+        self._new = False
+        self._ino = 0
+        # Bytes written, bytes the running sync is for, and bytes told of in a checkpoint.
+        self._position = self._target = self._safe = upload.offset
+        # When the next sync is to begin; None while everything written is covered by one.
+        self._due: float | None = None
+        self._reading: asyncio.Task[Sequence[bytes]] | None = None
+        self._syncing: asyncio.Future[None] | None = None
+        self.failure: UploadError | None = None
+
+    def verify(self) -> None:
+        """Check that the bytes below the offset are there, before the first byte is read."""
+        if self._upload.offset:
+            with reported():
+                os.close(self._places.open_bytes(self._path, self._upload))
+
+    async def arrived(self) -> Sequence[bytes] | None:
+        """The next bytes, nothing at the end; None when there is a sync to begin or to take note of instead."""
+        idle = self._due is None and self._syncing is None
+        if idle:
+            self._let_go()
+            if self._reading is None:
+                return await self._stream.read(BATCH_BYTES, GATHER_SECONDS)
+        if self._reading is None:
+            self._reading = self._loop.create_task(_read(self._stream))
+        reading = self._reading
+        if idle:
+            await asyncio.wait((reading,))
+        elif self._syncing is not None:
+            await asyncio.wait((reading, self._syncing), return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.wait((reading,), timeout=max(0.0, (self._due or 0.0) - self._loop.time()))
+        if not reading.done():
+            return None
+        self._reading = None
+        return reading.result()
+
+    async def store(self, chunks: Sequence[bytes]) -> None:
+        """Write what arrived. A full store does not raise: what fitted still gets its checkpoint."""
+        started = perf_counter()
+        try:
+            if self._fd < 0:
+                self._open()
+            if sum(map(len, chunks)) <= INLINE_BYTES:
+                self._write(chunks)
+            else:
+                await in_thread(self._write, chunks)
+        except OSError as error:
+            failure = in_our_words(error)
+            if not isinstance(failure, StoreFull):
+                raise failure from error
+            self.failure = failure
+        if self._rules.write_seconds is not None:
+            self._rules.write_seconds.observe(perf_counter() - started)
+        if self._due is None and self._position > self._target:
+            self._due = self._loop.time() + self._rules.interval * SYNC_AFTER
+        if self._position == self._upload.length or self._position - self._target >= SYNC_BYTES:
+            self._due = self._loop.time()
+
+    def progress(self) -> Checkpoint | None:
+        """Take note of a sync that has ended, begin one that is due; a checkpoint if there is a new one."""
+        if self._syncing is not None and self._syncing.done():
+            return self._synced()
+        if self._syncing is None and self._due is not None and self._due <= self._loop.time():
+            return self._sync()
+        return None
+
+    async def settle(self) -> Checkpoint | None:
+        """A checkpoint for all bytes written, unless there has been one already."""
+        before = self._safe
+        if self._syncing is not None:
+            await self._sync_done()
+        if self._position > self._safe and self._sync() is None:
+            await self._sync_done()
+        return self._checkpoint() if self._safe > before else None
+
+    async def close(self) -> None:
+        """Let go of everything; nothing is under way any more when it returns."""
+        try:
+            if self._reading is not None:
+                self._reading.cancel()
+                await done(self._reading)
+            if self._syncing is not None:
+                await done(self._syncing)
+        finally:
+            self._let_go()
+
+    def _open(self) -> None:
+        """Open the file at the position reached: what is longer is cut, what is shorter is lost."""
+        if self._position:
+            standing = replace(self._upload, offset=self._position)
+            self._fd = self._places.open_bytes(self._path, standing, os.O_RDWR)
+        else:
+            self._fd, self._new = self._places.make_partial(self._upload.id)
+        found = os.fstat(self._fd)
+        self._ino = found.st_ino
+        if found.st_size > self._position:
+            os.ftruncate(self._fd, self._position)
+
+    def _write(self, chunks: Sequence[bytes]) -> None:
+        for written in write_at(self._fd, chunks, self._position):
+            self._position += written
+
+    def _sync(self) -> Checkpoint | None:
+        """Begin a sync of everything written; where syncs are not asked for, that is a checkpoint already."""
+        self._due = None
+        self._target = self._position
+        if not self._rules.durable:
+            self._safe = self._target
+            return self._checkpoint()
+        folder = os.path.dirname(self._path) if self._new else None
+        self._new = False
+        self._syncing = self._loop.run_in_executor(None, _sync_file, self._fd, folder)
+        return None
+
+    async def _sync_done(self) -> None:
+        assert self._syncing is not None
+        await asyncio.wait((self._syncing,))
+        self._synced()
+
+    def _synced(self) -> Checkpoint:
+        assert self._syncing is not None
+        syncing, self._syncing = self._syncing, None
+        # After a sync that failed nobody knows what is on the disk: the record stays where it was.
+        with reported():
+            syncing.result()
+        self._safe = self._target
+        return self._checkpoint()
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(self._safe, {"ino": self._ino})
+
+    def _let_go(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+async def _read(stream: ByteStream) -> Sequence[bytes]:
+    return await stream.read(BATCH_BYTES, GATHER_SECONDS)
+
+
+def _sync_file(fd: int, folder: str | None) -> None:
+    sync_data(fd)
+    if folder is not None:
+        sync_folder(folder)

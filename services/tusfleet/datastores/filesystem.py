@@ -1,0 +1,266 @@
+"""Files below one folder: the data store of a server on one box.
+
+Unfinished bytes are in `partial/<shard>/<id>`, finished files in `files/<key>`, with the key made by a template. What
+the record of an upload says is the truth: a longer file is cut before anything is written, a shorter one is lost.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from tusfleet.datastores._append import Appending, Observer, Rules
+from tusfleet.datastores._copy import SLICE_BYTES, clone, copy_slice
+from tusfleet.datastores._disk import in_thread, reported, sync_data, sync_folder
+from tusfleet.datastores._places import SIDECAR, Places, lost
+from tusfleet.datastores._placing import Placer
+from tusfleet.datastores.keys import KeyTemplate
+from tusfleet.uploads.errors import DataLost, Unavailable
+from tusfleet.uploads.models import Checkpoint, Placement, Upload, valid_id
+from tusfleet.uploads.ports import ByteStream
+
+READ_BYTES = 256 * 1024
+"""Bytes read at a time for a download that cannot use sendfile."""
+
+
+class FileContent:
+    """The bytes of an open file; without a file, of an upload that has no byte yet."""
+
+    def __init__(self, fd: int | None, upload: Upload) -> None:
+        self._fd = fd
+        self._upload = upload
+        self.size = upload.offset
+
+    def fileno(self) -> int | None:
+        return self._fd
+
+    async def chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        stop = min(stop, self.size)
+        while self._fd is not None and start < stop:
+            with reported():
+                chunk = await in_thread(os.pread, self._fd, min(READ_BYTES, stop - start), start)
+            if not chunk:
+                raise lost(self._upload)
+            start += len(chunk)
+            yield chunk
+
+
+class FilesystemDataStore:
+    """The data store over files.
+
+    Parameters:
+        root: the folder; `prepare` makes it.
+        durable: whether bytes and names are synced before they count as stored.
+        checkpoint_interval: longest time in seconds from the arrival of bytes to their checkpoint; above 0.
+        key_template: names finished files, see `KeyTemplate.parse`.
+        sidecar: write `<key>.json` beside a finished file, with what is known about it.
+        write_seconds: is told how long every write of a batch took.
+        now: the wall clock in seconds, to tell the age of leftovers.
+
+    Raises:
+        ValueError: the template is wrong.
+    """
+
+    def __init__(
+        self,
+        root: os.PathLike[str] | str,
+        *,
+        durable: bool = True,
+        checkpoint_interval: float = 1.0,
+        key_template: str = "{id}",
+        sidecar: bool = False,
+        write_seconds: Observer | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._places = Places(os.path.abspath(root), durable)
+        self._placer = Placer(self._places, KeyTemplate.parse(key_template), sidecar)
+        self._rules = Rules(durable, checkpoint_interval, write_seconds)
+        self._durable = durable
+        self._sidecar = sidecar
+        self._now = now
+
+    async def prepare(self) -> None:
+        """Make the folders and see that they can be used; call it once, before anything else.
+
+        Raises:
+            Unavailable: they cannot; the message names the folder and the reason.
+        """
+        root = self._places.root
+        try:
+            await in_thread(self._make_folders)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                reason = "its folders partial and files are not on one file system, so no file could appear whole"
+            else:
+                reason = str(error.strerror)
+            raise Unavailable(f"The data folder {root} cannot be used: {reason}") from error
+
+    async def append(self, upload: Upload, stream: ByteStream) -> AsyncIterator[Checkpoint]:
+        appending = Appending(self._places, self._rules, upload, stream)
+        try:
+            appending.verify()
+            while True:
+                chunks = await appending.arrived()
+                if chunks:
+                    await appending.store(chunks)
+                elif chunks is not None:
+                    break
+                # A chunk held here while the client is silent would cost its memory for as long.
+                chunks = None
+                if appending.failure is not None:
+                    break
+                checkpoint = appending.progress()
+                if checkpoint is not None:
+                    yield checkpoint
+            checkpoint = await appending.settle()
+            if checkpoint is not None:
+                yield checkpoint
+            if appending.failure is not None:
+                raise appending.failure
+        finally:
+            await appending.close()
+
+    async def finish(self, upload: Upload) -> Placement:
+        with reported():
+            if self._durable or self._sidecar:
+                return await in_thread(self._placer.place, upload)
+            # A link and an unlink without syncs take less time than a thread.
+            return self._placer.place(upload)
+
+    async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> Placement:
+        whole = replace(upload, offset=sum(part.offset for part in parts))
+        with reported():
+            ino = await in_thread(self._placed_ino, whole)
+            if ino is None:
+                ino = await self._merge(upload, parts)
+        return {"ino": ino}
+
+    async def abort(self, upload: Upload) -> None:
+        with reported():
+            await in_thread(self._placer.remove, upload)
+
+    @asynccontextmanager
+    async def read(self, upload: Upload) -> AsyncIterator[FileContent]:
+        with reported():
+            fd = self._open_for_reading(upload)
+        try:
+            yield FileContent(fd, upload)
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    async def leftovers(self, age: float) -> AsyncIterator[Upload]:
+        with reported():
+            shards = await in_thread(os.listdir, self._places.partials)
+        for shard in sorted(shards):
+            with reported():
+                found = await in_thread(self._old_files, shard, self._now() - age)
+            for id, modified in found:
+                yield Upload(id, "", datetime.fromtimestamp(modified, UTC))
+
+    async def probe(self) -> None:
+        try:
+            await in_thread(self._write_probe)
+        except OSError as error:
+            raise Unavailable(f"No bytes can be written to the data store: {error.strerror}") from error
+
+    def _make_folders(self) -> None:
+        for path in (self._places.partials, self._places.files):
+            os.makedirs(path, exist_ok=True)
+        if self._durable:
+            sync_folder(self._places.root)
+        self._write_probe()
+
+    def _write_probe(self) -> None:
+        """Let a small file go the way of every upload, and remove it."""
+        name = f".probe-{os.getpid()}-{threading.get_ident()}"
+        written, placed = os.path.join(self._places.partials, name), os.path.join(self._places.files, name)
+        try:
+            with open(written, "wb") as file:
+                file.write(b"tusfleet\n")
+            os.rename(written, placed)
+        finally:
+            for path in (written, placed):
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+
+    def _open_for_reading(self, upload: Upload) -> int | None:
+        try:
+            return self._places.open_bytes(self._places.source(upload), upload)
+        except DataLost:
+            # Placed already, but the commit that tells so has not come yet.
+            key = None if "key" in upload.placement else self._placer.find(upload)
+            if key is not None:
+                return self._places.open_bytes(self._places.file(key), upload)
+            if upload.offset or "key" in upload.placement:
+                raise
+            return None
+
+    def _placed_ino(self, upload: Upload) -> int | None:
+        """The inode of a final upload that an earlier attempt has placed; None when there was none."""
+        key = self._placer.find(upload)
+        return None if key is None else os.lstat(self._places.file(key)).st_ino
+
+    async def _merge(self, upload: Upload, parts: Sequence[Upload]) -> int:
+        target = await in_thread(self._empty_partial, upload.id)
+        try:
+            position = 0
+            for part in parts:
+                await self._copy(part, target, position)
+                position += part.offset
+            if self._durable:
+                await in_thread(sync_data, target)
+                await in_thread(sync_folder, os.path.dirname(self._places.partial(upload.id)))
+            return os.fstat(target).st_ino
+        finally:
+            os.close(target)
+
+    def _empty_partial(self, id: str) -> int:
+        fd, _ = self._places.make_partial(id)
+        if os.fstat(fd).st_nlink > 1:
+            # Placed under a name that the template of today does not give: that file is whole, and stays as it is.
+            os.close(fd)
+            os.unlink(self._places.partial(id))
+            fd, _ = self._places.make_partial(id)
+        os.ftruncate(fd, 0)
+        return fd
+
+    async def _copy(self, part: Upload, target: int, position: int) -> None:
+        source = self._places.open_bytes(self._places.source(part), part)
+        try:
+            if os.fstat(source).st_size == part.offset and await in_thread(
+                clone, source, target, part.offset, position
+            ):
+                return
+            done = 0
+            while done < part.offset:
+                size = min(SLICE_BYTES, part.offset - done)
+                copied = await in_thread(copy_slice, source, target, done, position + done, size)
+                if not copied:
+                    raise lost(part)
+                done += copied
+        finally:
+            os.close(source)
+
+    def _old_files(self, shard: str, before: float) -> list[tuple[str, float]]:
+        """Ids and modification times of the files of one shard that were not touched since `before`."""
+        found = []
+        try:
+            with os.scandir(os.path.join(self._places.partials, shard)) as entries:
+                for entry in entries:
+                    id = entry.name.removesuffix(SIDECAR)
+                    if not valid_id(id):
+                        continue
+                    with suppress(FileNotFoundError):
+                        modified = entry.stat(follow_symlinks=False).st_mtime
+                        if modified < before:
+                            found.append((id, modified))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return found
