@@ -10,7 +10,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -101,7 +101,7 @@ class FilesystemDataStore:
                 reason = str(error.strerror)
             raise Unavailable(f"The data folder {root} cannot be used: {reason}") from error
 
-    async def append(self, upload: Upload, stream: ByteStream) -> AsyncIterator[Checkpoint]:
+    async def append(self, upload: Upload, stream: ByteStream) -> AsyncGenerator[Checkpoint, None]:
         appending = Appending(self._places, self._rules, upload, stream)
         try:
             appending.verify()

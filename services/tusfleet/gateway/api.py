@@ -74,7 +74,7 @@ def build_api(context: Context, authorise: Authorise, trust: ProxyTrust, base_pa
     api.add_exception_handler(HTTPException, _no_route)
     api.add_exception_handler(Exception, _failed)
 
-    def principal(action: str) -> Any:
+    def asker_of(action: str) -> Any:
         async def asked(request: Request) -> Principal:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
             id = request.path_params.get("id")
@@ -82,13 +82,16 @@ def build_api(context: Context, authorise: Authorise, trust: ProxyTrust, base_pa
 
         return Depends(asked)
 
+    # Not as `Annotated`: an annotation is text that FastAPI could not resolve inside of a function.
+    lister, inspector, terminator = asker_of("list"), asker_of("inspect"), asker_of("terminate")
+
     def view(upload: models.Upload, request: Request) -> UploadView:
         return _view(upload, f"{request.scope.get('root_path', '')}{base_path}/{upload.id}")
 
     @api.get(f"{PREFIX}/uploads", summary="List uploads")
     async def list_uploads(
         request: Request,
-        asker: Annotated[Principal, principal("list")],
+        asker: Principal = lister,
         state: Annotated[list[State] | None, Query(description="Only those in one of these states.")] = None,
         limit: Annotated[int, Query(ge=1, le=1000, description="Most uploads in the answer.")] = 100,
         cursor: Annotated[str | None, Query(max_length=1000, description="Where the last page ended.")] = None,
@@ -101,14 +104,12 @@ def build_api(context: Context, authorise: Authorise, trust: ProxyTrust, base_pa
         )
 
     @api.get(f"{PREFIX}/uploads/{{id}}", summary="Inspect an upload")
-    async def inspect_upload(
-        id: str, request: Request, asker: Annotated[Principal, principal("inspect")]
-    ) -> UploadView:
+    async def inspect_upload(id: str, request: Request, asker: Principal = inspector) -> UploadView:
         """Where an upload stands. Disturbs nobody who is writing it."""
         return view(await inspect.peek(context, _checked(id), asker), request)
 
     @api.delete(f"{PREFIX}/uploads/{{id}}", status_code=204, summary="Terminate an upload")
-    async def terminate_upload(id: str, asker: Annotated[Principal, principal("terminate")]) -> None:
+    async def terminate_upload(id: str, asker: Principal = terminator) -> None:
         """End an upload, finished or not, and free its bytes."""
         await terminate.terminate(context, Terminate(_checked(id)), asker)
 

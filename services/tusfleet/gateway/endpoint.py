@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -108,8 +108,7 @@ class UploadEndpoint:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = perf_counter()
         request = self._request(scope, receive, send)
         request_id.set(request.id)
         method = scope["method"]
@@ -124,7 +123,7 @@ class UploadEndpoint:
             logger.exception("A request failed", extra={"method": method, "upload_id": request.resource})
             status = await self._refuse(request, method, InternalError())
         finally:
-            seconds = loop.time() - started
+            seconds = perf_counter() - started
             self._context.metrics.answered(method, status, seconds)
             if logger.isEnabledFor(logging.INFO):
                 logger.info(
