@@ -19,7 +19,7 @@ LINE_SECONDS = 5.0
 WINDOW_SECONDS = 5.0
 """The rate is that of the last seconds: what the network gives now, not on average."""
 
-BAR_WIDTH = 24
+BAR_WIDTH = 20
 
 
 class Progress:
@@ -100,9 +100,14 @@ class Progress:
             facts.append(f"{size_text(rate)}/s")
         if rate and self._total is not None:
             facts.append(f"{clock_text(max(0, self._total - done) / rate)} left")
-        bar = f"{self._bar(done)} " if self._terminal and self._total else ""
         share = "" if self._total is None else f"{percent(done, self._total):>4} "
-        return f"{self._name}: {share}{bar}{'  '.join(facts)}"
+        line = f"{self._name}: {share}{'  '.join(facts)}"
+        if self._terminal and self._total and len(line) + BAR_WIDTH + 3 < self._columns():
+            line = f"{self._name}: {share}{self._bar(done)} {'  '.join(facts)}"
+        return line
+
+    def _columns(self) -> int:
+        return shutil.get_terminal_size().columns
 
     def _bar(self, done: int) -> str:
         filled = min(BAR_WIDTH, BAR_WIDTH * done // (self._total or 1))
@@ -118,8 +123,7 @@ class Progress:
         if self._quiet:
             return
         if self._terminal:
-            width = shutil.get_terminal_size().columns - 1
-            self._stream.write("\r\x1b[K" + (text[:width] if passing else text + "\n"))
+            self._stream.write("\r\x1b[K" + (text[: self._columns() - 1] if passing else text + "\n"))
         else:
             self._stream.write(text + "\n")
         self._stream.flush()
