@@ -1,0 +1,1 @@
+"""Where records go: implementations of the `InfoStore` port."""
