@@ -1,0 +1,202 @@
+"""The body of one request, straight from the parser: whole chunks, no copies, nothing lost when the client vanishes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from tusfleet.gateway.http_flow import BODY, Flow, Timer, Waiter, settle
+from tusfleet.uploads.models import BodyEnd
+
+HIGH_WATER = 1024 * 1024
+"""Bytes queued before the socket is paused: one write of the data store, so that it never waits for the parser."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Trailers:
+    """Request trailers, valid once the body is complete; they are never mixed with the headers."""
+
+    __slots__ = ("_fields", "size")
+
+    def __init__(self) -> None:
+        self._fields: list[tuple[bytes, bytes]] = []
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def read(self) -> list[tuple[bytes, bytes]]:
+        """The fields in order, names in lower case."""
+        return list(self._fields)
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Take one field."""
+        self._fields.append((name, value))
+        self.size += len(name) + len(value) + len(": \r\n")
+
+
+class NativeBody:
+    """A `ByteStream` fed by the parser.
+
+    Parameters:
+        flow: of the connection.
+        timer: of the connection; while a body is read nobody else needs it.
+        length: in bytes, None when it is chunked.
+        expects: whether the client waits for 100 (Continue) before it sends the body.
+        idle_timeout: longest pause in seconds.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_dropped",
+        "_flow",
+        "_interrupted",
+        "_timer",
+        "_waiters",
+        "arrived",
+        "cut",
+        "end",
+        "expects",
+        "idle_timeout",
+        "length",
+        "more",
+        "queued",
+    )
+
+    def __init__(self, flow: Flow, timer: Timer, length: int | None, *, expects: bool, idle_timeout: float) -> None:
+        self._flow = flow
+        self._timer = timer
+        self._chunks: list[bytes] | None = None
+        self._waiters: list[tuple[float, Waiter]] | None = None
+        self._interrupted: BodyEnd | None = None
+        self._dropped = False
+        self.length = length
+        self.expects = expects
+        self.idle_timeout = idle_timeout
+        self.arrived = 0
+        self.queued = 0
+        self.more = True
+        self.cut = False
+        self.end: BodyEnd | None = None
+
+    async def read(self, want: int, wait: float) -> list[bytes]:
+        await self.first()
+        if self._short_of(1):
+            self._interrupted = BodyEnd.STALLED
+        elif wait > 0 and self._short_of(want):
+            await self._wait(want, wait)
+        chunks = self.take()
+        if not chunks:
+            self.end = self._why()
+        return chunks
+
+    async def first(self) -> None:
+        """Wait until there is a byte, or the end; at most the idle timeout."""
+        if self._short_of(1):
+            self._ask()
+            await self._wait(1, self.idle_timeout)
+
+    async def gone(self) -> None:
+        """Wait until the client is gone, or the request is answered."""
+        while not (self.cut or self._dropped or self._flow.lost):
+            await self._wait(math.inf, None)
+
+    def take(self) -> list[bytes]:
+        """The chunks that are there, and go on reading."""
+        chunks, self._chunks, self.queued = self._chunks or [], None, 0
+        if self._interrupted is None:
+            self._flow.release(BODY)
+        return chunks
+
+    def interrupt(self) -> None:
+        if self._interrupted is None and self.open:
+            self._interrupted = BodyEnd.INTERRUPTED
+            self._flow.hold(BODY)
+            self._notify()
+
+    @property
+    def open(self) -> bool:
+        """Whether more bytes may come for a reader."""
+        return self.more and not self.cut and not self._dropped and self._interrupted is None
+
+    @property
+    def left(self) -> int | None:
+        """Bytes that have not arrived yet; None when nobody can know."""
+        if not self.more:
+            return 0
+        return None if self.length is None else self.length - self.arrived
+
+    def feed(self, chunk: bytes) -> None:
+        """Queue what the parser found."""
+        size = len(chunk)
+        self.arrived += size
+        if self._dropped:
+            return
+        if self._chunks is None:
+            self._chunks = [chunk]
+        else:
+            self._chunks.append(chunk)
+        self.queued += size
+        if self.queued > HIGH_WATER:
+            self._flow.hold(BODY)
+        self._notify()
+
+    def complete(self) -> None:
+        """Every byte has arrived."""
+        self.more = False
+        self._notify()
+
+    def cut_off(self) -> None:
+        """No more will come: the client is gone, or what it sends makes no sense."""
+        self.cut = True
+        self._notify()
+
+    def drop(self) -> None:
+        """Throw away what is queued and what will come: the request has been answered."""
+        self._dropped = True
+        self._chunks = None
+        self.queued = 0
+        self._flow.release(BODY)
+        self._notify()
+
+    def _ask(self) -> None:
+        """Tell a client that waits for it to send the body, now that somebody reads (RFC 9110 section 10.1.1)."""
+        if self.expects:
+            self.expects = False
+            self._flow.transport.write(CONTINUE)
+
+    def _short_of(self, want: int) -> bool:
+        return self.queued < want and self.open
+
+    def _why(self) -> BodyEnd:
+        if self._interrupted is not None:
+            return self._interrupted
+        return BodyEnd.CUT if self.more else BodyEnd.COMPLETE
+
+    def _notify(self) -> None:
+        """Wake the readers whose bytes are there, or that wait in vain."""
+        if self._waiters is not None:
+            ended = not self.open
+            for want, waiter in self._waiters:
+                if ended or self.queued >= want:
+                    settle(waiter)
+
+    def _timeout(self) -> None:
+        for _, waiter in self._waiters or ():
+            settle(waiter)
+
+    async def _wait(self, want: float, seconds: float | None) -> None:
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        entry = (want, waiter)
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(entry)
+        if seconds is not None:
+            self._timer.set(seconds, self._timeout)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(entry)
+            if seconds is not None:
+                self._timer.clear(self._timeout)  # unless the connection has set something else meanwhile

@@ -1,0 +1,85 @@
+"""Answers straight from a file: the kernel copies, and only clients that take bytes hold a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from tusfleet.gateway.http_flow import Flow
+
+AVAILABLE = hasattr(os, "sendfile")
+"""Whether this platform can do it."""
+
+SLICE = 1024 * 1024
+"""Bytes of one call: it may wait for the disk, and nothing can interrupt it meanwhile."""
+
+TURN = 8 * SLICE
+"""Bytes after which a fast client lets another one have its thread."""
+
+THREADS = 8
+"""Threads that may wait for the disk; a client that is not ready for more bytes holds none."""
+
+_SENDERS = ThreadPoolExecutor(THREADS, thread_name_prefix="tusfleet-sendfile")
+
+Ended = tuple[int, bool]
+
+
+async def send_file(flow: Flow, file: int, offset: int, count: int) -> int:
+    """Send `count` bytes of `file` from `offset` over the connection of `flow`, behind everything written before.
+
+    Gives the bytes sent; fewer than `count` when the client is gone or the file ends early. The descriptor may be
+    closed as soon as this returns or is cancelled.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    await flow.flush()
+    if flow.lost or flow.transport.is_closing():
+        return 0
+    source = os.dup(file)
+    target = os.dup(flow.transport.get_extra_info("socket").fileno())
+    job: Future[Ended] | None = None
+    sent = 0
+    try:
+        while sent < count and not flow.lost:
+            job = _SENDERS.submit(_pump, target, source, offset + sent, min(TURN, count - sent))
+            done, blocked = await asyncio.wrap_future(job)
+            sent += done
+            if blocked and not flow.lost:
+                await flow.writable(target)
+            elif not done and not blocked:
+                break
+    except ConnectionError:
+        return sent
+    finally:
+        _when_done(job, source, target)
+    return sent
+
+
+def _pump(target: int, source: int, offset: int, count: int) -> Ended:
+    """Send until it is done, the file ends or the socket is full; tell how much, and whether it was full."""
+    sent = 0
+    while sent < count:
+        try:
+            done = os.sendfile(target, source, offset + sent, min(SLICE, count - sent))
+        except BlockingIOError:
+            return sent, True
+        if not done:
+            return sent, False
+        sent += done
+    return sent, False
+
+
+def _when_done(job: Future[Ended] | None, *descriptors: int) -> None:
+    """Close descriptors, but not under a thread that still uses them: their numbers would mean other files."""
+    if job is None or job.done():
+        _close(descriptors)
+    else:
+        job.add_done_callback(partial(_close, descriptors))
+
+
+def _close(descriptors: tuple[int, ...], _: object = None) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
