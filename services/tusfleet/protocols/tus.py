@@ -229,7 +229,7 @@ def _checksum(head: Head) -> tuple[Checksum | None, bool]:
 
 def _metadata(head: Head) -> Metadata:
     raw = single(head.headers, b"upload-metadata")
-    if raw is None:
+    if not raw:  # tuspy sends the header without a value when there is no metadata
         return Metadata()
     try:
         return Metadata.parse(raw)
