@@ -202,10 +202,11 @@ class DataStoreKit:
         upload = await append(store, upload, b"rest")
         assert await content_of(store, await finish(store, upload)) == b"fourrest"
 
-    async def test_a_cancelled_append_writes_no_more(self, store: DataStore) -> None:
+    @pytest.mark.parametrize("chunk", [65_536, 4 * 1024 * 1024])
+    async def test_a_cancelled_append_writes_no_more(self, store: DataStore, chunk: int) -> None:
         record = await append(store, new_upload(8 * 1024 * 1024), b"head")
         for delay in (0, 0.0005, 0.002, 0.005):
-            stream = FakeStream(*_cut(b"W" * 4 * 1024 * 1024, 65_536), asyncio.Event())
+            stream = FakeStream(*_cut(b"W" * 4 * 1024 * 1024, chunk), asyncio.Event())
             writing = asyncio.create_task(_drain(store, record, stream))
             await asyncio.wait([writing], timeout=delay)
             writing.cancel()
@@ -325,6 +326,20 @@ class DataStoreKit:
             await store.abort(gone)
             with pytest.raises(DataLost):
                 await store.concatenate(new_final(5 + len(content)), [there, gone])
+
+    async def test_concatenation_lets_others_go_on_and_can_be_cancelled(self, store: DataStore) -> None:
+        part = await finished(store, some_bytes(8 * 1024 * 1024), kind=ConcatKind.PARTIAL)
+        parts, record = [part] * 4, new_final(4 * part.offset)
+        for turns in (1, 5, 20):
+            joining = asyncio.create_task(store.concatenate(record, parts))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            # Still at work after so many turns of the loop: it does not keep the loop to itself.
+            assert turns > 1 or not joining.done()
+            joining.cancel()
+            await asyncio.wait([joining])
+        upload = await finish(store, await _concatenated(store, record, parts))
+        assert await content_of(store, upload) == 4 * await content_of(store, part)
 
     async def test_parts_stay_as_they_are(self, store: DataStore) -> None:
         part = await finished(store, b"part", kind=ConcatKind.PARTIAL)

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from tusfleet.datastores._append import Appending, Observer, Rules
+from tusfleet.datastores._append import Appending, Observer, Pace, Rules
 from tusfleet.datastores._copy import SLICE_BYTES, clone, copy_slice
 from tusfleet.datastores._disk import in_thread, reported, sync_data, sync_folder
 from tusfleet.datastores._places import SIDECAR, Places, lost
@@ -80,7 +80,7 @@ class FilesystemDataStore:
     ) -> None:
         self._places = Places(os.path.abspath(root), durable)
         self._placer = Placer(self._places, KeyTemplate.parse(key_template), sidecar)
-        self._rules = Rules(durable, checkpoint_interval, write_seconds)
+        self._rules = Rules(durable, checkpoint_interval, Pace(write_seconds))
         self._durable = durable
         self._sidecar = sidecar
         self._now = now
@@ -161,7 +161,7 @@ class FilesystemDataStore:
         for shard in sorted(shards):
             with reported():
                 found = await in_thread(self._old_files, shard, self._now() - age)
-            for id, modified in found:
+            for id, modified in found.items():
                 yield Upload(id, "", datetime.fromtimestamp(modified, UTC))
 
     async def probe(self) -> None:
@@ -248,9 +248,9 @@ class FilesystemDataStore:
         finally:
             os.close(source)
 
-    def _old_files(self, shard: str, before: float) -> list[tuple[str, float]]:
+    def _old_files(self, shard: str, before: float) -> dict[str, float]:
         """Ids and modification times of the files of one shard that were not touched since `before`."""
-        found = []
+        found: dict[str, float] = {}
         try:
             with os.scandir(os.path.join(self._places.partials, shard)) as entries:
                 for entry in entries:
@@ -260,7 +260,7 @@ class FilesystemDataStore:
                     with suppress(FileNotFoundError):
                         modified = entry.stat(follow_symlinks=False).st_mtime
                         if modified < before:
-                            found.append((id, modified))
+                            found[id] = modified
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            return {}
         return found

@@ -33,7 +33,7 @@ NAME_KEYS = ("filename", "name")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _SIMPLE_FIELDS: dict[str, Callable[[Upload], str | None]] = {
     "id": lambda upload: upload.id,
-    "filename": lambda upload: _filename(upload) or upload.id,
+    "filename": lambda upload: next((text for key in NAME_KEYS if (text := upload.metadata.text(key))), None),
     "yyyy": lambda upload: f"{upload.created_at.year:04d}",
     "mm": lambda upload: f"{upload.created_at.month:02d}",
     "dd": lambda upload: f"{upload.created_at.day:02d}",
@@ -106,9 +106,7 @@ class KeyTemplate:
 
     @staticmethod
     def _fill(segment: tuple[str, ...], upload: Upload) -> str:
-        return "".join(
-            piece if index % 2 == 0 else _value(piece, upload) or MISSING for index, piece in enumerate(segment)
-        )
+        return "".join(piece if index % 2 == 0 else _value(piece, upload) for index, piece in enumerate(segment))
 
 
 def safe_key(key: str) -> bool:
@@ -138,17 +136,17 @@ def _split(pieces: list[str]) -> list[tuple[str, ...]]:
     return [tuple(segment) for segment in segments]
 
 
-def _value(field: str, upload: Upload) -> str | None:
+def _value(field: str, upload: Upload) -> str:
     if field.startswith(_METADATA_FIELD):
         value = upload.metadata.text(field.removeprefix(_METADATA_FIELD))
     else:
         value = _SIMPLE_FIELDS[field](upload)
-    # What is cut off later anyway need not be looked at character by character.
-    return None if value is None else _clean(value[:KEY_BYTES]).strip(" .")
-
-
-def _filename(upload: Upload) -> str | None:
-    return next((text for key in NAME_KEYS if (text := upload.metadata.text(key))), None)
+    if value is not None:
+        # What is cut off later anyway need not be looked at character by character.
+        value = _clean(value if len(value) <= KEY_BYTES else f"{value[:KEY_BYTES]}{_extension(value)}")
+        if value.strip(" ."):
+            return value
+    return upload.id if field == "filename" else MISSING
 
 
 def _clean(text: str) -> str:
@@ -170,11 +168,18 @@ def _segment(text: str) -> str:
 
 def _cut(name: str, limit: int, suffix: str = "") -> str:
     """Shorten `name` to `limit` bytes of UTF-8 at a border of characters; `suffix` goes before the extension."""
-    stem, dot, extension = name.rpartition(".")
-    if not stem or not extension or len(extension.encode()) > EXTENSION_BYTES:
-        stem, dot, extension = name, "", ""
-    tail = f"{suffix}{dot}{extension}"
+    extension = _extension(name)
+    stem = name.removesuffix(extension)
+    tail = f"{suffix}{extension}"
     room = limit - len(tail.encode())
     if len(stem.encode()) > room:
         stem = stem.encode()[: max(room, 0)].decode("utf-8", "ignore").rstrip(" .")
     return (stem or "_") + tail
+
+
+def _extension(name: str) -> str:
+    """The last dot of a name and what follows, unless that is too long to be an extension."""
+    stem, dot, extension = name.rpartition(".")
+    if not stem or not extension or len(extension.encode("utf-8", "replace")) > EXTENSION_BYTES:
+        return ""
+    return dot + extension
