@@ -59,9 +59,9 @@ lock: ## Pin every version with its hashes from pyproject.toml; ARGS=--upgrade t
 	@$(COMPILE) pyproject.toml --group dev --constraint requirements/base.txt --constraint requirements/build.txt \
 		--output-file requirements/dev.txt
 
-bench: $(VENV)/.ready-to-develop ## Compare with other servers and write bench/RESULTS.md; ARGS goes to bench/run.py
+bench: $(VENV)/.ready-to-develop ## Compare with other servers and write bench/RESULTS.md; ARGS=--help says what it takes
 	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev
-	@$(BIN)/python bench/run.py $(ARGS)
+	@$(BIN)/python -m bench.run $(ARGS)
 
 testbed: $(VENV)/.ready-to-develop ## Fetch everything the tests run against into the user's cache
 	@scripts/debian_needs.sh node:nodejs npm:npm
