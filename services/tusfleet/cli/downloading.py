@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -83,14 +84,18 @@ def _to_file(fetch: Fetch, url: str, output: str | None) -> Path:
 
 def safe_name(disposition: str | None, url: str) -> str:
     """A file name, never a path, from Content-Disposition (RFC 6266) or else from the end of the URL."""
-    name = None
-    if disposition:
-        message = Message()
-        message["Content-Disposition"] = disposition
-        name = message.get_filename()
-    return (
-        _sanitised(name or "") or _sanitised(unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])) or "download"
-    )
+    last = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
+    return _sanitised(_told_name(disposition or "")) or _sanitised(last) or "download"
+
+
+def _told_name(disposition: str) -> str:
+    message = Message()
+    message["Content-Disposition"] = disposition
+    parameters = message.get_params([], header="Content-Disposition")
+    told = [value for name, value in parameters if name.lower() == "filename"]
+    # An extended value, which comes as a tuple, wins over the plain one beside it (RFC 6266, 4.3).
+    best = max(told, key=lambda value: isinstance(value, tuple), default="")
+    return collapse_rfc2231_value(best)
 
 
 def _sanitised(name: str) -> str:
