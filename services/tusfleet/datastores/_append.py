@@ -175,10 +175,12 @@ class Appending:
             if self._reading is not None:
                 self._reading.cancel()
                 await done(self._reading)
-            if self._syncing is not None:
-                await done(self._syncing)
         finally:
-            self._let_go()
+            try:
+                if self._syncing is not None:
+                    await done(self._syncing)
+            finally:
+                self._let_go()
 
     def _open(self) -> None:
         """Open the file at the position reached: what is longer is cut, what is shorter is lost."""

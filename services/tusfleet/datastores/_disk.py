@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeVar, TypeVarTuple
 
 from tusfleet.uploads.errors import StoreFull, Unavailable, UploadError
@@ -50,13 +50,20 @@ async def in_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
 
 
 async def done(future: asyncio.Future[T]) -> None:
-    """Wait until `future` is done, whatever comes; its outcome is dropped."""
+    """Wait until `future` is done, whatever comes; its outcome is dropped.
+
+    A cancellation takes effect only then: no thread may be at work on a file that is about to be closed.
+    """
+    cancelled = None
     while not future.done():
-        # A second cancellation must not leave a thread at work on a file that is about to be closed.
-        with suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait((future,))
+        except asyncio.CancelledError as error:
+            cancelled = error
     if not future.cancelled():
         future.exception()
+    if cancelled is not None:
+        raise cancelled
 
 
 def write_at(fd: int, chunks: Sequence[bytes], position: int) -> Iterator[int]:

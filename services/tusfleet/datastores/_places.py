@@ -31,17 +31,17 @@ class Places:
     @property
     def partials(self) -> str:
         """The folder of unfinished bytes."""
-        return os.path.join(self.root, "partial")
+        return f"{self.root}/partial"
 
     @property
     def files(self) -> str:
         """The folder of finished files."""
-        return os.path.join(self.root, "files")
+        return f"{self.root}/files"
 
     def partial(self, id: str) -> str:
         """The file of the unfinished bytes of an upload."""
         shard = hashlib.sha256(id.encode()).hexdigest()[:2]
-        return os.path.join(self.root, "partial", shard, id)
+        return f"{self.root}/partial/{shard}/{id}"
 
     def file(self, key: str) -> str:
         """The finished file of a key.
@@ -51,12 +51,21 @@ class Places:
         """
         if not safe_key(key):
             raise DataLost("The record of this upload names no file of the store")
-        return os.path.join(self.root, "files", key)
+        return f"{self.root}/files/{key}"
 
     def source(self, upload: Upload) -> str:
         """The file that holds the bytes of an upload, as its record knows it."""
         key = upload.placement.get("key")
         return self.file(key) if isinstance(key, str) else self.partial(upload.id)
+
+    def make_folders(self) -> None:
+        """Make every folder that is not there yet."""
+        os.makedirs(self.files, exist_ok=True)
+        for shard in range(256):
+            os.makedirs(f"{self.partials}/{shard:02x}", exist_ok=True)
+        if self.durable:
+            sync_folder(self.partials)
+            sync_folder(self.root)
 
     def make_partial(self, id: str) -> tuple[int, bool]:
         """Open the unfinished file of an upload for writing, making it if need be; tell whether it is new."""
@@ -67,6 +76,7 @@ class Places:
         except FileExistsError:
             return os.open(path, os.O_RDWR | os.O_CLOEXEC), False
         except FileNotFoundError:
+            # Somebody has removed an empty folder.
             with suppress(FileExistsError):
                 os.mkdir(os.path.dirname(path))
             if self.durable:

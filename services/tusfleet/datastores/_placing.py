@@ -61,7 +61,7 @@ class Placer:
         if key is None:
             self._prepare(upload, partial)
             key = self._link(upload, partial)
-        for path in (partial, partial + SIDECAR):
+        for path in (partial, partial + SIDECAR) if self.sidecar else (partial,):
             with suppress(FileNotFoundError):
                 os.unlink(path)
         if self.places.durable:

@@ -28,6 +28,9 @@ from tusfleet.uploads.ports import ByteStream
 READ_BYTES = 256 * 1024
 """Bytes read at a time for a download that cannot use sendfile."""
 
+PROBE = ".probe-"
+"""Begins the name of the small file that tells whether bytes can be written; no id begins so."""
+
 
 class FileContent:
     """The bytes of an open file; without a file, of an upload that has no byte yet."""
@@ -79,7 +82,11 @@ class FilesystemDataStore:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._places = Places(os.path.abspath(root), durable)
-        self._placer = Placer(self._places, KeyTemplate.parse(key_template), sidecar)
+        try:
+            template = KeyTemplate.parse(key_template)
+        except ValueError as error:
+            raise ValueError(f"key_template: {error}") from None
+        self._placer = Placer(self._places, template, sidecar)
         self._rules = Rules(durable, checkpoint_interval, Pace(write_seconds))
         self._durable = durable
         self._sidecar = sidecar
@@ -93,7 +100,7 @@ class FilesystemDataStore:
         """
         root = self._places.root
         try:
-            await in_thread(self._make_folders)
+            await in_thread(self._prepare)
         except OSError as error:
             if error.errno == errno.EXDEV:
                 reason = "its folders partial and files are not on one file system, so no file could appear whole"
@@ -166,29 +173,38 @@ class FilesystemDataStore:
 
     async def probe(self) -> None:
         try:
-            await in_thread(self._write_probe)
+            await in_thread(self._probe)
         except OSError as error:
             raise Unavailable(f"No bytes can be written to the data store: {error.strerror}") from error
 
-    def _make_folders(self) -> None:
-        for path in (self._places.partials, self._places.files):
-            os.makedirs(path, exist_ok=True)
-        if self._durable:
-            sync_folder(self._places.root)
-        self._write_probe()
-
-    def _write_probe(self) -> None:
-        """Let a small file go the way of every upload, and remove it."""
-        name = f".probe-{os.getpid()}-{threading.get_ident()}"
-        written, placed = os.path.join(self._places.partials, name), os.path.join(self._places.files, name)
+    def _prepare(self) -> None:
+        self._places.make_folders()
+        for name in os.listdir(self._places.partials):
+            if name.startswith(PROBE):
+                os.unlink(os.path.join(self._places.partials, name))
+        probe = self._write_probe()
+        placed = f"{self._places.files}/{PROBE}"
         try:
-            with open(written, "wb") as file:
+            os.rename(probe, placed)
+        except OSError:
+            os.unlink(probe)
+            raise
+        os.unlink(placed)
+
+    def _probe(self) -> None:
+        os.unlink(self._write_probe())
+
+    def _write_probe(self) -> str:
+        """Write a small file, of a name that no other thread or process uses."""
+        path = f"{self._places.partials}/{PROBE}{os.getpid()}-{threading.get_ident()}"
+        try:
+            with open(path, "wb") as file:
                 file.write(b"tusfleet\n")
-            os.rename(written, placed)
-        finally:
-            for path in (written, placed):
-                with suppress(FileNotFoundError):
-                    os.unlink(path)
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            raise
+        return path
 
     def _open_for_reading(self, upload: Upload) -> int | None:
         try:
@@ -208,8 +224,9 @@ class FilesystemDataStore:
         return None if key is None else os.lstat(self._places.file(key)).st_ino
 
     async def _merge(self, upload: Upload, parts: Sequence[Upload]) -> int:
-        target = await in_thread(self._empty_partial, upload.id)
+        target = self._own_partial(upload.id)
         try:
+            await in_thread(os.ftruncate, target, 0)
             position = 0
             for part in parts:
                 await self._copy(part, target, position)
@@ -221,14 +238,13 @@ class FilesystemDataStore:
         finally:
             os.close(target)
 
-    def _empty_partial(self, id: str) -> int:
+    def _own_partial(self, id: str) -> int:
         fd, _ = self._places.make_partial(id)
         if os.fstat(fd).st_nlink > 1:
             # Placed under a name that the template of today does not give: that file is whole, and stays as it is.
             os.close(fd)
             os.unlink(self._places.partial(id))
             fd, _ = self._places.make_partial(id)
-        os.ftruncate(fd, 0)
         return fd
 
     async def _copy(self, part: Upload, target: int, position: int) -> None:

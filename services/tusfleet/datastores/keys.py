@@ -151,6 +151,8 @@ def _value(field: str, upload: Upload) -> str:
 
 def _clean(text: str) -> str:
     """Composed (NFC), with `_` for everything that separates, controls, or is not allowed somewhere."""
+    if text.isascii() and text.isprintable():
+        return _ILLEGAL.sub("_", text)
     fit = (
         "_" if unicodedata.category(character) in _UNFIT_CATEGORIES else character
         for character in unicodedata.normalize("NFC", text)

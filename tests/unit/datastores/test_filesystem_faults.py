@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.kits.datastore import (
     some_bytes,
 )
 from tests.kits.streams import FakeStream
-from tests.unit.datastores.stores import MIB, descriptors, kept, new_store, small_disk
+from tests.unit.datastores.stores import MIB, descriptors, files_in, kept, new_store, partial_of, small_disk
 from tusfleet.datastores import _append
 from tusfleet.datastores.filesystem import FilesystemDataStore
 from tusfleet.uploads.errors import StoreFull, Unavailable
@@ -129,8 +130,37 @@ async def test_folders_on_two_file_systems_are_refused_at_the_start(tmp_path: Pa
         await new_store(tmp_path / "data")
 
 
+async def test_probes_that_died_are_swept_at_the_start(root: Path) -> None:
+    await new_store(root)
+    (root / "partial" / ".probe-1-2").write_bytes(b"")
+    await new_store(root)
+    assert files_in(root) == []
+
+
+async def test_a_folder_that_somebody_removed_is_made_again(root: Path) -> None:
+    store = await new_store(root, durable=True)
+    upload = new_upload(5)
+    for shard in (root / "partial").iterdir():
+        shard.rmdir()
+    assert await content_of(store, await append(store, upload, b"bytes")) == b"bytes"
+
+
+async def test_a_final_placed_under_another_template_is_not_emptied(root: Path) -> None:
+    """The server died in its finish, and came back with another setting."""
+    store = await new_store(root, key_template="old-{id}")
+    part = await finished(store, b"part", kind=ConcatKind.PARTIAL)
+    record = new_final(4)
+    placement = await store.concatenate(record, [part])
+    os.link(partial_of(root, record), root / "files" / f"old-{record.id}")
+    store = await new_store(root, key_template="new-{id}")
+    placement = await store.concatenate(record, [part])
+    done = await finish(store, replace(record, placement=placement, offset=4))
+    assert await content_of(store, done) == b"part"
+    assert (root / "files" / f"old-{record.id}").read_bytes() == b"part"
+
+
 def test_a_wrong_template_is_refused_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is not a field"):
+    with pytest.raises(ValueError, match=r"key_template: .* is not a field"):
         FilesystemDataStore(tmp_path, key_template="{name}")
 
 
