@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 
@@ -164,26 +164,17 @@ class _Writing:
             return step
 
     async def store(self, stream: LimitedStream) -> None:
-        try:
-            # Closed before the lease is given back: no write may be under way then.
-            async with aclosing(self.context.data.append(self.upload, stream)) as checkpoints:
-                async for checkpoint in checkpoints:
-                    await self._commit(checkpoint)
-        except DataLost:
-            await self._failed()
-            raise
+        async with aclosing(self._checkpoints(stream)) as checkpoints:
+            async for checkpoint in checkpoints:
+                await self._commit(checkpoint)
 
     async def store_verified(
         self, stream: LimitedStream, hasher: Hasher, announced: Checksum | None, trailer: TrailerChecksum
     ) -> None:
         last = None
-        try:
-            async with aclosing(self.context.data.append(self.upload, stream)) as checkpoints:
-                async for checkpoint in checkpoints:
-                    last = checkpoint
-        except DataLost:
-            await self._failed()
-            raise
+        async with aclosing(self._checkpoints(stream)) as checkpoints:
+            async for checkpoint in checkpoints:
+                last = checkpoint
         if stream.end is not BodyEnd.COMPLETE:
             return
         expected = announced or trailer()
@@ -192,6 +183,20 @@ class _Writing:
         await asyncio.to_thread(hasher.check, expected)
         if last is not None:
             await self._commit(last)
+
+    async def _checkpoints(self, stream: LimitedStream) -> AsyncGenerator[Checkpoint, None]:
+        if self.upload.state is State.FINISHED:
+            # It is a whole object now, with nowhere to add bytes; reading fails when there are any.
+            await stream.read(1, 0)
+            return
+        try:
+            # Closed before the lease is given back: no write may be under way then.
+            async with aclosing(self.context.data.append(self.upload, stream)) as checkpoints:
+                async for checkpoint in checkpoints:
+                    yield checkpoint
+        except DataLost:
+            await self._failed()
+            raise
 
     async def _failed(self) -> None:
         async with self._turn:
