@@ -81,6 +81,7 @@ class Answer:
         Raises:
             RuntimeError: longer or shorter than the Content-Length.
         """
+        self.count(len(data))
         output = self.head(None if more else len(data))
         if self.framing is Framing.CHUNKED:
             if data:
@@ -88,7 +89,6 @@ class Answer:
             if not more:
                 output.append(b"0\r\n\r\n")
         elif self.framing is not Framing.NONE and data:
-            self.count(len(data))
             output.append(data)
         if not more and self.framing is Framing.LENGTH and self.left:
             raise RuntimeError("The response is shorter than its Content-Length")
@@ -119,7 +119,7 @@ class Answer:
 
     def _decide(self, size: int | None) -> list[bytes]:
         if size is not None:
-            self.framing, self.left = Framing.LENGTH, size
+            self.framing = Framing.LENGTH
             return [b"content-length: %d\r\n" % size]
         if self.http10:
             self.framing, self.keep_alive = Framing.CLOSE, False

@@ -121,6 +121,11 @@ class NativeBody:
         return self.more and not self.cut and not self._dropped and self._interrupted is None
 
     @property
+    def broken(self) -> bool:
+        """Whether the rest cannot be waited for: the client is gone, silent, or sends what makes no sense."""
+        return self.cut or self._interrupted is BodyEnd.STALLED
+
+    @property
     def left(self) -> int | None:
         """Bytes that have not arrived yet; None when nobody can know."""
         if not self.more:

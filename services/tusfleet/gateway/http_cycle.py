@@ -13,7 +13,7 @@ from tusfleet.gateway.http_answer import Answer, Framing, field_lines
 from tusfleet.gateway.http_body import NativeBody, Trailers
 from tusfleet.gateway.http_flow import Flow
 from tusfleet.gateway.http_framing import Fields, problem
-from tusfleet.gateway.http_sendfile import AVAILABLE, send_file
+from tusfleet.gateway.http_sendfile import AVAILABLE, FileEnded, send_file
 
 DRAIN_BYTES = 256 * 1024
 """A rest of a refused body up to this is read and thrown away, and the connection stays usable."""
@@ -51,13 +51,14 @@ class UploadCycle:
         plain: whether the connection is not encrypted, so that files may go past Python.
     """
 
-    __slots__ = ("_connection", "_told_end", "answer", "body", "complete", "lost", "scope")
+    __slots__ = ("_connection", "_told_end", "_told_gone", "answer", "body", "complete", "lost", "scope")
 
     def __init__(
         self, connection: Connection, scope: Any, body: NativeBody, trailers: Trailers, *, keep_alive: bool, plain: bool
     ) -> None:
         self._connection = connection
         self._told_end = False
+        self._told_gone = False
         self.scope: Any = scope
         self.body = body
         self.answer = Answer(scope["method"], http10=scope["http_version"] == "1.0", keep_alive=keep_alive)
@@ -83,7 +84,9 @@ class UploadCycle:
             logger.exception("Exception in ASGI application")
             await self._fail()
         else:
-            if not self.complete and not self.lost:
+            if self._told_gone and not self.complete:
+                self._connection.flow.close()  # nobody is there to be answered
+            elif not self.complete and not self.lost:
                 logger.error("ASGI callable returned without completing its response")
                 await self._fail()
         finally:
@@ -94,7 +97,7 @@ class UploadCycle:
         if self.complete or self.lost:
             return
         if self.answer.sent:
-            self._connection.flow.transport.abort()
+            self._abort()
             return
         answer = self.answer
         self.answer = Answer(answer.method, http10=answer.http10, keep_alive=False)
@@ -111,6 +114,7 @@ class UploadCycle:
             await body.first()
         chunks = body.take()
         if self._told_end or self.complete or (not chunks and body.more):
+            self._told_gone = True
             return {"type": "http.disconnect"}  # answered, gone, or silent for too long
         self._told_end = not body.more
         return {"type": "http.request", "body": b"".join(chunks), "more_body": body.more}
@@ -155,7 +159,7 @@ class UploadCycle:
 
     def _start(self, message: Message) -> None:
         left = self.body.left
-        if left is None or left > DRAIN_BYTES or (left and self.body.expects):
+        if left is None or left > DRAIN_BYTES or (left and (self.body.expects or self.body.broken)):
             # So much is not thrown away, and a client that asked may send the body now or leave it out.
             self.answer.keep_alive = False
         self.body.expects = False
@@ -165,25 +169,33 @@ class UploadCycle:
         file, count = message["file"], message["count"]
         descriptor = file if isinstance(file, int) else file.fileno()
         answer = self.answer
-        output = answer.head(None)
-        chunked = answer.framing is Framing.CHUNKED
         if answer.framing is Framing.NONE:
             count = 0
         answer.count(count)
+        output = answer.head(None)
+        chunked = answer.framing is Framing.CHUNKED
         if chunked and count:
             output.append(b"%x\r\n" % count)
         self._write(output, more=True)
-        if count and await send_file(self._connection.flow, descriptor, message.get("offset", 0), count) < count:
-            # Gone, or the file has shrunk: whatever came now would be taken for its bytes.
-            if not self.lost:
-                logger.warning("A file ended before the bytes that were promised of it")
-                self._connection.flow.transport.abort()
-            return
-        if self.lost:
+        if count and not await self._sent(descriptor, message.get("offset", 0), count):
             return
         more = message.get("more_body", False)
         rest = [b"\r\n"] if chunked and count else []
         self._write([*rest, *answer.piece(b"", more=more)], more=more)
+
+    async def _sent(self, descriptor: int, offset: int, count: int) -> bool:
+        flow = self._connection.flow
+        try:
+            await send_file(flow, descriptor, offset, count)
+        except FileEnded:
+            # Whatever came now would be taken for bytes of the file.
+            logger.warning("A file ended before the bytes that were promised of it")
+            self._abort()
+        return not self.lost and not flow.transport.is_closing()
+
+    def _abort(self) -> None:
+        self.lost = True
+        self._connection.flow.transport.abort()
 
     def _write(self, output: list[bytes], *, more: bool) -> None:
         if output:

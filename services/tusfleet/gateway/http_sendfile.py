@@ -23,24 +23,29 @@ THREADS = 8
 
 _SENDERS = ThreadPoolExecutor(THREADS, thread_name_prefix="tusfleet-sendfile")
 
-Ended = tuple[int, bool]
+Turn = tuple[int, bool]
+"""Bytes sent in one turn, and whether the socket took no more."""
 
 
-async def send_file(flow: Flow, file: int, offset: int, count: int) -> int:
+class FileEnded(Exception):
+    """The file ended before the bytes that were promised of it."""
+
+
+async def send_file(flow: Flow, file: int, offset: int, count: int) -> None:
     """Send `count` bytes of `file` from `offset` over the connection of `flow`, behind everything written before.
 
-    Gives the bytes sent; fewer than `count` when the client is gone or the file ends early. The descriptor may be
-    closed as soon as this returns or is cancelled.
+    Returns early when the client is gone. The descriptor may be closed as soon as this returns or is cancelled.
 
     Raises:
+        FileEnded: the file is shorter.
         OSError: the file cannot be read.
     """
     await flow.flush()
     if flow.lost or flow.transport.is_closing():
-        return 0
+        return
     source = os.dup(file)
     target = os.dup(flow.transport.get_extra_info("socket").fileno())
-    job: Future[Ended] | None = None
+    job: Future[Turn] | None = None
     sent = 0
     try:
         while sent < count and not flow.lost:
@@ -50,15 +55,14 @@ async def send_file(flow: Flow, file: int, offset: int, count: int) -> int:
             if blocked and not flow.lost:
                 await flow.writable(target)
             elif not done and not blocked:
-                break
+                raise FileEnded
     except ConnectionError:
-        return sent
+        return  # the transport is about to learn it too
     finally:
         _when_done(job, source, target)
-    return sent
 
 
-def _pump(target: int, source: int, offset: int, count: int) -> Ended:
+def _pump(target: int, source: int, offset: int, count: int) -> Turn:
     """Send until it is done, the file ends or the socket is full; tell how much, and whether it was full."""
     sent = 0
     while sent < count:
@@ -72,7 +76,7 @@ def _pump(target: int, source: int, offset: int, count: int) -> Ended:
     return sent, False
 
 
-def _when_done(job: Future[Ended] | None, *descriptors: int) -> None:
+def _when_done(job: Future[Turn] | None, *descriptors: int) -> None:
     """Close descriptors, but not under a thread that still uses them: their numbers would mean other files."""
     if job is None or job.done():
         _close(descriptors)

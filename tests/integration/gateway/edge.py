@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import select
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import uvicorn
 import uvloop
@@ -106,6 +107,10 @@ class RawClient:
             assert self.file.readline() == b"\r\n"
         assert self.file.readline() == b"\r\n"
 
+    def silent(self, seconds: float) -> bool:
+        """Whether nothing comes for so long."""
+        return not select.select([self.socket], [], [], seconds)[0]
+
     def ended(self) -> bool:
         """Whether the server ends the connection, having sent nothing more."""
         try:
@@ -140,9 +145,7 @@ class TinyApp:
         self.started += 1
         self.scopes.append({key: value for key, value in scope.items() if key != "extensions"})
         self.extensions.append(set(scope.get("extensions", {})))
-        query = {
-            key: value[0] for key, value in parse_qs(scope["query_string"].decode(), keep_blank_values=True).items()
-        }
+        query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
         work = getattr(self, "do_" + scope["path"].strip("/*").replace("-", "_"), self.do_nothing)
         await work(scope, receive, send, query)
 
