@@ -46,6 +46,9 @@ def connect(path: Path, durable: bool, migrations: Sequence[Migration]) -> Conne
             # NORMAL syncs only before the log is merged into the file: a power cut costs the last commits and never
             # the file, which OFF could. A process that is killed leaves its commits to the kernel in any case.
             writing.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            # SQLite opens a file that it may not write for reading, and says so only with the first write.
+            writing.execute("BEGIN IMMEDIATE")
+            writing.execute("ROLLBACK")
             if not durable:
                 writing.execute("PRAGMA wal_autocheckpoint = 0")  # the writer has it done beside the event loop
             writing.execute("PRAGMA busy_timeout = 0")  # from here on it is used on the event loop

@@ -1,9 +1,9 @@
 """The SQL of scans.
 
 A scan goes in the order of insertion, which never changes: so a record that fits throughout is given exactly once,
-however often it is changed meanwhile. The price is that an index by time gives the records in the wrong order.
-It is used all the same while it gives few of them, which are sorted then; when it gives many, the records of each
-state are walked in order, and not many have to be looked at before a page is full.
+however often it is changed meanwhile. Without a time among the conditions, an index holds the records of each state
+in that order. An index by time holds them in another one. It is used while it gives few, which are sorted then; when
+it gives many, a page is what fits among the next records, whether it is full then or not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from tusfleet.uploads.errors import BadRequest
 from tusfleet.uploads.models import Query, State
 
 SORTED_AT_MOST = 10_000
-"""Records that are sorted for one page: about 3 ms."""
+"""Records that are sorted for one page: about 5 ms."""
+
+WINDOW = 10_000
+"""Records looked at for one page when more than that would have to be sorted: about as long."""
 
 _NAMES = ", ".join(COLUMNS)
 SELECT = f"SELECT {_NAMES} FROM uploads"
@@ -34,6 +37,8 @@ FINALS_OF = """SELECT json_group_array(json_array(uploads.seq, uploads.id))
     WHERE finals.part = ? AND uploads.state = 'open'"""
 OUTBOX = """SELECT json_group_array(json_array(seq, json(event)))
     FROM (SELECT seq, event FROM outbox ORDER BY seq LIMIT ?)"""
+_ROWS = f"SELECT seq, {_NAMES} FROM uploads"
+LAST = "SELECT max(seq) FROM uploads"
 USAGE = "SELECT uploads, open, reserved FROM store"
 
 
@@ -64,38 +69,61 @@ def position(cursor: str | None) -> int:
     return int(cursor)
 
 
-def scan(connection: sqlite3.Connection, query: Query, limit: int, after: int) -> Statement:
-    """The statement that gives the next `limit` records of `query`, for `gathered`, order numbers in front."""
-    page = _page(connection, query, limit, after)
-    return Statement(f"SELECT json_group_array(json_array(seq, {_NAMES})) FROM ({page.sql})", page.parameters)
+def page(connection: sqlite3.Connection, query: Query, limit: int, after: int) -> tuple[list[list[Any]], int | None]:
+    """At most `limit` rows of `query` in order, order numbers in front, and where to go on; None at the end."""
+    statement, last = _plan(connection, query, limit + 1, after)
+    sql = f"SELECT json_group_array(json_array(seq, {_NAMES})) FROM ({statement.sql})"
+    rows = sorted(gathered(connection, sql, statement.parameters), key=lambda row: int(row[0]))
+    if len(rows) > limit:
+        return rows[:limit], rows[limit - 1][0]
+    if last is not None and last < (connection.execute(LAST).fetchall()[0][0] or 0):
+        return rows, last
+    return rows, None
 
 
-def _page(connection: sqlite3.Connection, query: Query, limit: int, after: int) -> Statement:
-    for column, before in (("expires_at", query.expires_before), ("ended_at", query.ended_before)):
-        if before is not None:
-            index = "uploads_by_expiry" if column == "expires_at" else "uploads_by_end"
-            due = _due(query, index, column, micros(before))
-            count = f"SELECT count(*) FROM (SELECT 1 {due.sql} LIMIT {SORTED_AT_MOST})"
-            if connection.execute(count, due.parameters).fetchone()[0] < SORTED_AT_MOST:
-                return _sorted(query, due, limit, after)
-    return _walked(query, limit, after)
+def _plan(connection: sqlite3.Connection, query: Query, limit: int, after: int) -> tuple[Statement, int | None]:
+    """The statement of a page, and the order number at which it ends early."""
+    if query.states is not None and not query.states:
+        return Statement(f"{_ROWS} WHERE 0", ()), None
+    due = _due(query)
+    if due is None:
+        return _walked(query, limit, after), None
+    count = f"SELECT count(*) FROM (SELECT 1 {due.sql} LIMIT {SORTED_AT_MOST})"
+    if connection.execute(count, due.parameters).fetchall()[0][0] < SORTED_AT_MOST:
+        return _sorted(query, due, limit, after), None
+    last = min(after + WINDOW, LARGEST)
+    return _window(query, limit, after, last), last
 
 
-def _due(query: Query, index: str, column: str, before: int) -> Statement:
-    states = _states(query)
-    marks = ", ".join("?" * len(states))
-    return Statement(f"FROM uploads INDEXED BY {index} WHERE state IN ({marks}) AND {column} < ?", (*states, before))
+def _due(query: Query) -> Statement | None:
+    """Where an index by time finds the records; None when no time is asked for."""
+    if query.expires_before is not None:
+        index, column, before = "uploads_by_expiry", "expires_at", query.expires_before
+    elif query.ended_before is not None:
+        index, column, before = "uploads_by_end", "ended_at", query.ended_before
+    else:
+        return None
+    states = _in("state", _states(query))
+    return Statement(
+        f"FROM uploads INDEXED BY {index} WHERE {states.sql} AND {column} < ?", (*states.parameters, micros(before))
+    )
 
 
 def _sorted(query: Query, due: Statement, limit: int, after: int) -> Statement:
-    rest = _conditions(query)
-    finals = (0, 1) if query.finals is None else (int(query.finals),)
-    marks = ", ".join("?" * len(finals))
+    finals, rest = _in("final", _finals(query)), _conditions(query)
     # Order numbers are sorted, not whole records.
-    page = f"SELECT seq {due.sql} AND seq > ? AND final IN ({marks}){rest.sql} ORDER BY seq LIMIT ?"
+    chosen = f"SELECT seq {due.sql} AND seq > ? AND {finals.sql}{rest.sql} ORDER BY seq LIMIT ?"
     return Statement(
-        f"SELECT seq, {_NAMES} FROM uploads WHERE seq IN ({page}) ORDER BY seq",
-        (*due.parameters, after, *finals, *rest.parameters, limit),
+        f"{_ROWS} WHERE seq IN ({chosen}) ORDER BY seq",
+        (*due.parameters, after, *finals.parameters, *rest.parameters, limit),
+    )
+
+
+def _window(query: Query, limit: int, after: int, last: int) -> Statement:
+    states, finals, rest = _in("state", _states(query)), _in("final", _finals(query)), _conditions(query)
+    return Statement(
+        f"{_ROWS} WHERE seq > ? AND seq <= ? AND {states.sql} AND {finals.sql}{rest.sql} ORDER BY seq LIMIT ?",
+        (after, last, *states.parameters, *finals.parameters, *rest.parameters, limit),
     )
 
 
@@ -103,12 +131,11 @@ def _walked(query: Query, limit: int, after: int) -> Statement:
     # One arm for each state and kind: each comes in order out of its index, and SQLite merges them.
     index = "uploads_by_state" if query.tenant is None else "uploads_by_tenant"
     rest = _conditions(query)
-    arm = f"SELECT seq, {_NAMES} FROM uploads INDEXED BY {index} WHERE state = ? AND final = ? AND seq > ?{rest.sql}"
-    finals: Sequence[int] = (0, 1) if query.finals is None else (int(query.finals),)
+    arm = f"{_ROWS} INDEXED BY {index} WHERE state = ? AND final = ? AND seq > ?{rest.sql}"
     parameters: list[str | int] = []
     arms = []
     for state in _states(query):
-        for final in finals:
+        for final in _finals(query):
             arms.append(arm)
             parameters += (state, final, after, *rest.parameters)
     return Statement(f"{' UNION ALL '.join(arms)} ORDER BY seq LIMIT ?", (*parameters, limit))
@@ -130,3 +157,11 @@ def _conditions(query: Query) -> Statement:
 
 def _states(query: Query) -> list[str]:
     return sorted(state.value for state in (State if query.states is None else query.states))
+
+
+def _finals(query: Query) -> Sequence[int]:
+    return (0, 1) if query.finals is None else (int(query.finals),)
+
+
+def _in(column: str, values: Sequence[str | int]) -> Statement:
+    return Statement(f"{column} IN ({', '.join('?' * len(values))})", tuple(values))

@@ -105,17 +105,13 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
     # Reads the whole schema, so that a damaged one is told of now.
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     for number, statements in enumerate(migrations[version:], version + 1):
+        # After an error the caller closes the connection, which undoes what was begun.
         connection.execute("BEGIN IMMEDIATE")
-        try:
-            for statement in statements:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {number}")
-            connection.execute("COMMIT")
-        except sqlite3.Error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
 
 
 def _version(connection: sqlite3.Connection) -> int:

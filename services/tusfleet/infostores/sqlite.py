@@ -168,12 +168,8 @@ def _one(connection: sqlite3.Connection, id: str) -> Upload | None:
 
 
 def _page(connection: sqlite3.Connection, query: Query, limit: int, after: int) -> Page:
-    if query.states is not None and not query.states:
-        return Page((), None)
-    statement = _queries.scan(connection, query, limit + 1, after)
-    rows = sorted(_queries.gathered(connection, statement.sql, statement.parameters), key=_order)
-    uploads = tuple(upload_of(row[1:]) for row in rows[:limit])
-    return Page(uploads, str(rows[limit - 1][0]) if len(rows) > limit else None)
+    rows, last = _queries.page(connection, query, limit, after)
+    return Page(tuple(upload_of(row[1:]) for row in rows), None if last is None else str(last))
 
 
 def _many(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Upload | None]:
