@@ -82,6 +82,8 @@ async def _run(settings: Settings, service: Service, config: uvicorn.Config, lis
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
+        # Before the line that others wait for: whoever connects from then on is queued, not refused.
+        listener.listen(BACKLOG)
         _announce(settings, listener)
         await server.serve(sockets=[listener])
         logger.info("Stopped")
