@@ -209,7 +209,8 @@ class UploadEndpoint:
                 body = request_body(request.scope, request.receive, self._rules.body_idle_timeout)
                 upload = await create(context, intent, body, principal, _trailer(request.scope), protocol.name)
                 location = self._location(request, upload.id)
-                return protocol.created(upload, location, with_body=intent.body is not None)
+                with_body = intent.body is not None and intent.body.acceptable
+                return protocol.created(upload, location, with_body=with_body)
             case Append():
                 body = request_body(request.scope, request.receive, self._rules.body_idle_timeout)
                 return protocol.appended(await append(context, intent, body, principal, _trailer(request.scope)))
