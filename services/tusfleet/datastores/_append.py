@@ -26,8 +26,9 @@ INLINE_BYTES = BATCH_BYTES + 256 * 1024
 """Up to this much may be written on the loop. Into the page cache 1 MiB takes 0.25 ms; to hand it to a thread costs
 0.2 ms of CPU more, nearly as much as the write itself (measured: 0.24 against 0.44 CPU-s/GiB)."""
 
-SLOW_SECONDS = 0.01
-"""A write that takes longer waited for the disk; nothing on the loop may do that."""
+SLOW_SECONDS = 0.002
+"""A write that takes longer waited for the disk, which nothing on the loop may do: it is five times what the page
+cache takes for the largest."""
 
 SLOW_FOR = 1.0
 """Seconds after a slow write in which all writes go to threads."""
