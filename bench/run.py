@@ -7,6 +7,7 @@ import datetime
 import resource
 import signal
 import sys
+import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
@@ -36,7 +37,8 @@ def main(arguments: list[str]) -> int:
         print(f"Not measured: {name}: {reason}", file=sys.stderr)
     sizes = _QUICK if options.quick else Sizes()
     results = Results(servers, [workload for workload in workloads(sizes) if _wanted(workload, options.only)])
-    _measure_all(results, options.rounds, options.disk)
+    with tempfile.TemporaryDirectory(prefix="tusfleet-bench-", dir=options.disk) as folder:
+        _measure_all(results, options.rounds, Path(folder))
     circumstances = Circumstances(
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         command=f'make bench ARGS="{" ".join(arguments)}"' if arguments else "make bench",

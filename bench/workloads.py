@@ -64,7 +64,7 @@ class Sizes:
     """How much is sent; `--quick` takes less."""
 
     bulk: int = GIB
-    small_milliseconds: int = 4000
+    small_milliseconds: int = 2000
     stalled: Sequence[int] = (1000, 2000)
     beside: int = 256 * MIB
 
