@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.conformance.uploads import assert_healthy
+from tests.servers import Server, serving
+
+Serve = Callable[..., Server]
+
+USUAL = ("--downloads", "any", "--checkpoint-interval", "10ms", "--sweep-interval", "50ms")
+"""Unfinished content can be read, and what takes time is soon."""
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Gives the server that has the usual settings and some more; each set of settings is started once a module."""
+    servers: dict[tuple[str, ...], Server] = {}
+    with ExitStack() as stack:
+
+        def give(*flags: str) -> Server:
+            if flags not in servers:
+                folder = tmp_path_factory.mktemp("server")
+                servers[flags] = stack.enter_context(serving(folder, *USUAL, *flags))
+            return servers[flags]
+
+        yield give
+        for server in servers.values():
+            assert_healthy(server)
+
+
+@pytest.fixture(scope="module")
+def server(serve: Serve) -> Server:
+    """The usual server, for every test of a module; each makes uploads of its own."""
+    return serve()
