@@ -191,7 +191,9 @@ class UploadCycle:
             # Whatever came now would be taken for bytes of the file.
             logger.warning("A file ended before the bytes that were promised of it")
             self._abort()
-        return not self.lost and not flow.transport.is_closing()
+        if flow.transport.is_closing():
+            self.lost = True  # its client has hung up, and the transport is about to tell so
+        return not self.lost
 
     def _abort(self) -> None:
         self.lost = True
