@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +16,8 @@ EXTENSION = "tusfleet.body"
 def request_body(scope: Any, receive: Callable[[], Awaitable[Any]], idle_timeout: float) -> ByteStream:
     """The body of a request: the server's own stream when it has one, otherwise one over `receive`.
 
+    Called in the task that answers the request; when that task ends, so does whatever the stream has started.
+
     Parameters:
         scope: of an HTTP request (ASGI).
         receive: gives its messages.
@@ -27,37 +28,43 @@ def request_body(scope: Any, receive: Callable[[], Awaitable[Any]], idle_timeout
         native.idle_timeout = idle_timeout
         stream: ByteStream = native
         return stream
-    return AsgiBody(receive, idle_timeout)
+    body = AsgiBody(receive, idle_timeout)
+    task = asyncio.current_task()
+    if task is not None:
+        task.add_done_callback(lambda _: body.close())
+    return body
 
 
 class AsgiBody:
-    """A body over plain ASGI messages; for servers that are not ours."""
+    """A body over plain ASGI messages; for servers that are not ours.
+
+    A message that is waited for in vain is waited for by the next `read`: to cancel `receive` may lose bytes.
+    """
 
     def __init__(self, receive: Callable[[], Awaitable[Any]], idle_timeout: float) -> None:
         self._receive = receive
         self._idle_timeout = idle_timeout
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []
         self._size = 0
         self._ending: BodyEnd | None = None
-        self._pending: asyncio.Task[Any] | None = None
+        self._pending: asyncio.Task[None] | None = None
         self.end: BodyEnd | None = None
 
     async def read(self, want: int, wait: float) -> list[bytes]:
-        if not self._size and self._ending is None and not await self._more(self._idle_timeout):
+        if not await self._gather(1, self._idle_timeout):
             self._finish(BodyEnd.STALLED)
-        deadline = asyncio.get_running_loop().time() + wait
-        while self._ending is None and self._size < want:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0 or not await self._more(left):
-                break
-        chunks = list(self._chunks)
-        self._chunks.clear()
-        self._size = 0
+        elif wait > 0:
+            await self._gather(want, wait)
+        chunks, self._chunks, self._size = self._chunks, [], 0
         if not chunks:
             self.end = self._ending
         return chunks
 
     def interrupt(self) -> None:
+        self._finish(BodyEnd.INTERRUPTED)
+
+    def close(self) -> None:
+        """Wait for no more messages; what has not been read is lost."""
         self._finish(BodyEnd.INTERRUPTED)
 
     def _finish(self, end: BodyEnd) -> None:
@@ -66,23 +73,24 @@ class AsgiBody:
         if self._pending is not None:
             self._pending.cancel()
 
-    async def _more(self, timeout: float) -> bool:
-        """Take messages until one brings bytes or the end; tell whether that happened in time."""
+    async def _gather(self, want: int, seconds: float) -> bool:
+        """Take messages until `want` bytes or the end are there; tell whether that happened in time."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        before = self._size
-        while self._ending is None and self._size == before:
+        deadline = loop.time() + seconds
+        while self._size < want and self._ending is None:
             if self._pending is None:
-                self._pending = loop.create_task(_receive(self._receive))
-            done, _ = await asyncio.wait([self._pending], timeout=max(0, deadline - loop.time()))
-            if not done:
+                self._pending = loop.create_task(self._take())
+            # No name may hold the message while the client is silent: it holds the bytes.
+            await asyncio.wait((self._pending,), timeout=max(0.0, deadline - loop.time()))
+            if not self._pending.done():
                 return False
             task, self._pending = self._pending, None
             if not task.cancelled():
-                self._take(task.result())
+                task.result()
         return True
 
-    def _take(self, message: Any) -> None:
+    async def _take(self) -> None:
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             self._ending = self._ending or BodyEnd.CUT
             return
@@ -91,7 +99,3 @@ class AsgiBody:
             self._size += len(chunk)
         if not message.get("more_body", False):
             self._ending = self._ending or BodyEnd.COMPLETE
-
-
-async def _receive(receive: Callable[[], Awaitable[Any]]) -> Any:
-    return await receive()
