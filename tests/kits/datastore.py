@@ -7,6 +7,7 @@ whose checkpoint interval is `INTERVAL` seconds.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -92,7 +93,11 @@ async def content_of(store: DataStore, upload: Upload, start: int = 0, stop: int
     """The bytes of an upload, read through the port; the descriptor, if there is one, must show the same."""
     async with store.read(upload) as content:
         assert content.size == upload.offset
-        return b"".join([chunk async for chunk in content.chunks(start, content.size if stop is None else stop)])
+        stop = content.size if stop is None else stop
+        data = b"".join([chunk async for chunk in content.chunks(start, stop)])
+        descriptor = content.fileno()
+        assert descriptor is None or os.pread(descriptor, stop - start, start) == data
+        return data
 
 
 class AsyncGeneratorLike(AsyncIterator[Checkpoint]):

@@ -56,3 +56,11 @@ async def test_a_part_that_became_shorter_is_lost(store: FilesystemDataStore, ro
         await store.concatenate(new_final(7), [part])
     with pytest.raises(DataLost):
         await store.finish(part)
+
+
+async def test_a_file_that_became_shorter_while_it_is_read_is_lost(store: FilesystemDataStore, root: Path) -> None:
+    upload = await finished(store, b"content")
+    async with store.read(upload) as content:
+        os.truncate(root / "files" / str(upload.placement["key"]), 0)
+        with pytest.raises(DataLost):
+            _ = [chunk async for chunk in content.chunks(0, content.size)]
