@@ -36,9 +36,10 @@ async def test_no_scan_reads_the_whole_table(
     store: SqliteInfoStore, query: Query, sorted_at_most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tusfleet.infostores._queries.SORTED_AT_MOST", sorted_at_most)
+    past = NOW.replace(year=1969)
     await asyncio.gather(
         *(
-            store.insert(record(f"u{n}", state=state, expires_at=NOW.min.replace(tzinfo=NOW.tzinfo)))
+            store.insert(record(f"u{n}", state=state, expires_at=past, ended_at=past))
             for n, state in enumerate([*State] * 3)
         )
     )
@@ -54,6 +55,8 @@ async def test_no_scan_reads_the_whole_table(
         walks = [step for step in plan if step.startswith("SCAN")]
         # Only what the statement made itself may be walked: the rows of its page, the list of ids.
         assert all(step.startswith(("SCAN (subquery", "SCAN json_each")) for step in walks), plan
+        # When many are due, they are not sorted for every page.
+        assert sorted_at_most > 3 or not any("TEMP B-TREE FOR ORDER BY" in step for step in plan), plan
         # The last order number is read off the end of the table.
         assert any("USING" in step or step == "SEARCH uploads" for step in plan), plan
 
