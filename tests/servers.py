@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -20,6 +20,16 @@ START_SECONDS = 30.0
 
 STOP_SECONDS = 40.0
 """Longer than the grace that a server has by default."""
+
+
+class Process(Protocol):
+    """A process that has been started; `subprocess.Popen` is one."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int, /) -> None: ...
 
 
 class Server:
@@ -39,11 +49,11 @@ class Server:
         self.environment = {**os.environ, **(environment or {})}
         self.port = 0
         self.path = "/files"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._log_start = 0
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> Process:
         """The running process."""
         assert self._process is not None, "the server is not running"
         return self._process
@@ -60,29 +70,32 @@ class Server:
 
     def start(self) -> None:
         """Start it, on the port it had before if it had one, and wait until it listens."""
-        command = [sys.executable, "-c", "from tusfleet.cli.main import main; main()", "serve"]
-        command += ["--port", str(self.port), "--data-dir", str(self.data), "--log-format", "json", *self.flags]
+        arguments = ["serve", "--port", str(self.port), "--data-dir", str(self.data), "--log-format", "json"]
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
+        self._process = self.launch([*arguments, *self.flags])
+        address = self._wait_for_address()
+        host, _, path = address.removeprefix("http://").partition("/")
+        self.port, self.path = int(host.rpartition(":")[2]), "/" + path
+
+    def launch(self, arguments: list[str]) -> Process:
+        """Make a process of `tusfleet` with these arguments, in a session of its own, that writes to the log file."""
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
+            return subprocess.Popen(
+                [sys.executable, "-c", "from tusfleet.cli.main import main; main()", *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        address = self._wait_for_address()
-        host, _, path = address.removeprefix("http://").partition("/")
-        self.port, self.path = int(host.rpartition(":")[2]), "/" + path
 
     def _wait_for_address(self) -> str:
         def listening() -> str | None:
             for line in self.lines():
                 if str(line.get("message", "")).startswith("listening on "):
                     return str(line["message"]).removeprefix("listening on ")
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log()}")
+            if (status := self.process.poll()) is not None:
+                raise AssertionError(f"the server ended with {status}:\n{self.log()}")
             return None
 
         return eventually(listening, START_SECONDS)
@@ -133,10 +146,12 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+def serving(
+    folder: Path, *flags: str, environment: Mapping[str, str] | None = None, kind: type[Server] = Server
+) -> Iterator[Server]:
     """A running server; its log is printed when the test fails."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = Server(folder, *flags, environment=environment)
+    server = kind(folder, *flags, environment=environment)
     try:
         server.start()
         yield server
