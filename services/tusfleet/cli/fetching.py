@@ -12,7 +12,6 @@ from typing import BinaryIO
 
 import httpx
 
-from tusfleet.cli.contents import BLOCK
 from tusfleet.cli.failures import Failure, Missing, ServerFailure, Transient
 from tusfleet.cli.http_client import detail, retry_after, transport_errors, worth_a_retry
 from tusfleet.cli.progress import Progress
@@ -157,7 +156,7 @@ class Fetch:
             nonlocal written, tag
             with _opened(self._http, self._url, written, tag) as (response, answer):
                 if written and (answer.start, answer.tag) != (written, tag):
-                    raise Failure("The upload changed, and what was written cannot be taken back")
+                    raise Failure("The server cannot go on in the middle of this upload, or it changed; start again")
                 tag = answer.tag
                 self._expect(answer)
                 for block in self._blocks(response, answer.start):
@@ -181,7 +180,8 @@ class Fetch:
             return self._require(position, answer)
 
     def _blocks(self, response: httpx.Response, position: int) -> Iterator[bytes]:
-        for block in response.iter_raw(BLOCK):
+        # As they come: a block of a fixed size would be lost with the connection before it is full.
+        for block in response.iter_raw():
             self._throttle.take(len(block))
             yield block
             position += len(block)

@@ -103,7 +103,8 @@ class Running:
         self._process.send_signal(number)
 
     def result(self) -> Result:
-        """Wait for its end."""
+        """Wait for its end; it goes on if it was frozen."""
+        self.signal(signal.SIGCONT)
         out, err = self._process.communicate(timeout=RUN_SECONDS)
         return _result(self._process.returncode, out, err)
 

@@ -53,6 +53,9 @@ class FaultyServer(ThreadingHTTPServer):
     def methods(self) -> str:
         return " ".join(method for method, _ in self.asked)
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that are killed or that hang up are what these tests are about."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -103,7 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Tus-Resumable", "1.0.0")
         for name, value in headers.items():
             self.send_header(name, value)
-        if status != 204:
+        if "Content-Length" in headers:
+            # A length of the test's own is a promise that is not kept.
+            self.close_connection = True
+        elif status != 204:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":

@@ -17,7 +17,7 @@ from tests.servers import Server, eventually, serving
 MIB = 2**20
 NOTHING = subprocess.DEVNULL
 SIZE = 8 * MIB
-RATE = "6MiB"
+RATE = "4MiB"
 """Slow enough to be caught in the middle, fast enough for a test."""
 
 
@@ -32,9 +32,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def in_the_middle(
     client: Client, server: Server, *arguments: str, stdin: int = subprocess.DEVNULL
 ) -> Iterator[Running]:
-    """An upload of which the server has some, but not all."""
+    """An upload of which the server has some, but not all; it is frozen until its result is asked for."""
     with client.running("upload", *arguments, "--rate", RATE, stdin=stdin) as running:
         eventually(lambda: running.ended or received(server) > SIZE // 8, 60)
+        running.signal(signal.SIGSTOP)
         assert not running.ended
         yield running
 
@@ -99,6 +100,7 @@ def test_the_client_survives_kill_9_of_the_server(
 ) -> None:
     content = make_file(tmp_path, "f", SIZE)
     with in_the_middle(client, server, "f", *options) as running:
+        running.signal(signal.SIGCONT)
         server.restart()
         result = running.result()
     assert "trying again in" in result.err
@@ -112,6 +114,7 @@ def test_standard_input_survives_kill_9_of_the_server(client: Client, server: Se
     handle = os.open(tmp_path / "f", os.O_RDONLY)
     try:
         with in_the_middle(client, server, "-", "--chunk-size", "1MiB", stdin=handle) as running:
+            running.signal(signal.SIGCONT)
             server.restart()
             result = running.result()
     finally:
