@@ -106,14 +106,17 @@ class Service:
         durable = settings.durability is Durability.STRICT
         info = await SqliteInfoStore.open(folder / "tusfleet.db", durable=durable, capacity=settings.max_store_size)
         stack.push_async_callback(info.close)
-        data = FilesystemDataStore(
-            folder,
-            durable=durable,
-            checkpoint_interval=settings.checkpoint_interval.total_seconds(),
-            key_template=settings.key_template,
-            sidecar=settings.sidecar,
-            write_seconds=self.metrics.write_seconds,
-        )
+        try:
+            data = FilesystemDataStore(
+                folder,
+                durable=durable,
+                checkpoint_interval=settings.checkpoint_interval.total_seconds(),
+                key_template=settings.key_template,
+                sidecar=settings.sidecar,
+                write_seconds=self.metrics.write_seconds,
+            )
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
         await data.prepare()
         calls = self._callables
         return Context(

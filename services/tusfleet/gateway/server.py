@@ -6,9 +6,11 @@ import asyncio
 import ctypes
 import ipaddress
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import uvicorn
@@ -22,6 +24,13 @@ logger = logging.getLogger(LOGGER)
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
+
+OPEN_FILES = 65536
+"""Open files asked for; macOS refuses more than its own bound."""
+
+DISK_THREADS = 16
+"""Threads that wait for the disk. With the six that Python takes on two cores, small durable uploads queue for a sync:
+1,000/s instead of 1,600/s."""
 
 # From malloc.h of glibc.
 M_TRIM_THRESHOLD = -1
@@ -42,12 +51,25 @@ def serve(settings: Settings) -> int:
     """
     configure(json_lines=settings.log_format is LogFormat.JSON, level=settings.log_level)
     keep_memory()
+    raise_file_limit()
     service = Service(settings)
     with _listening(settings) as listener:
         config = _config(settings, service)
         # The loop that uvicorn would choose: uvloop where it exists.
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             return runner.run(_run(settings, service, config, listener))
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the machine lets this process have: every connection and running write takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        logger.debug("The limit of open files stays at %d", soft)
 
 
 def keep_memory() -> None:
@@ -69,6 +91,8 @@ class _Server(uvicorn.Server):
 
 
 async def _run(settings: Settings, service: Service, config: uvicorn.Config, listener: socket.socket) -> int:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="tusfleet-disk"))
     await service.start()
     try:
         server = _Server(config)
@@ -79,7 +103,6 @@ async def _run(settings: Settings, service: Service, config: uvicorn.Config, lis
                 service.drain()
             server.should_exit = True
 
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
         # Before the line that others wait for: whoever connects from then on is queued, not refused.

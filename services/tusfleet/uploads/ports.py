@@ -153,6 +153,9 @@ class InfoStore(Protocol):
     async def commit(self, upload: Upload, fence: int, change: Change, events: Sequence[Event] = ()) -> Upload:
         """Change the record that was read as `upload`, and give the new one, which carries `fence`.
 
+        A caller that is cancelled gets its cancellation once the commit has landed or failed: no commit of it can move
+        the record under the next lease.
+
         Raises:
             FenceLost: the record's fence is newer than `fence`, its offset is not `upload.offset`, or it is gone;
                 nothing was changed.
@@ -167,7 +170,11 @@ class InfoStore(Protocol):
     async def scan(self, query: Query, limit: int = 100, cursor: str | None = None) -> Page:
         """Records that fit `query`, at most `limit`; `cursor` of a page continues after it.
 
-        A record that fits during the whole of a scan is given exactly once.
+        A record that fits during the whole of a scan is given exactly once. A page may be short, or empty, and have a
+        cursor all the same; the scan is over when there is none.
+
+        Raises:
+            BadRequest: the cursor is not one that this store gave.
         """
         ...
 
