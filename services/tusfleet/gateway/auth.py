@@ -90,7 +90,7 @@ class BearerTokens:
             ValueError: unreadable, empty or a wrong line; the message names file and line, never a token.
         """
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"auth_tokens_file: {path} cannot be read: {error.__class__.__name__}") from None
         tokens: dict[str, Principal] = {}
@@ -112,7 +112,7 @@ class BearerTokens:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorised("Send Authorization: Bearer and a token")
-        given = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).digest()
+        given = hashlib.sha256(token.strip().encode("latin-1", "replace")).digest()
         found = [principal for digest, principal in self._digests if hmac.compare_digest(digest, given)]
         if not found:
             raise Unauthorised("The token is not known here")

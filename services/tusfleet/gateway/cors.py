@@ -26,6 +26,7 @@ ALLOWED = (
 METHODS = "OPTIONS, HEAD, GET, POST, PATCH, DELETE"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _MAX_ASKED = 50
+_EXPOSED = (b"access-control-expose-headers", EXPOSED.encode())
 
 
 class Cors:
@@ -39,17 +40,19 @@ class Cors:
 
     def __init__(self, origins: Sequence[str], *, credentials: bool = False, max_age: int = 86400) -> None:
         self._any = "*" in origins
-        self._patterns = [_pattern(origin) for origin in origins if origin != "*"]
+        self._patterns = [] if self._any else [_pattern(origin) for origin in origins]
         self._credentials = credentials
         self._max_age = b"%d" % max_age
 
     def headers(self, request: Headers) -> list[tuple[bytes, bytes]]:
-        """The fields for an ordinary answer; none when the request comes from no page, or one that is not allowed."""
-        return (
-            [*self._origin(request), (b"access-control-expose-headers", EXPOSED.encode())]
-            if self._open(request)
-            else []
-        )
+        """The fields for an ordinary answer.
+
+        A page that is not allowed gets none but `Vary`, which every answer has when origins are told apart: a cache
+        must not give one page the answer for another.
+        """
+        if not self._open(request):
+            return [(b"vary", b"Origin")] if self._patterns or (self._any and self._credentials) else []
+        return [*self._origin(request), _EXPOSED]
 
     def preflight(self, method: str, request: Headers) -> list[tuple[bytes, bytes]]:
         """The fields for a preflight; none for any other request or an origin that is not allowed."""

@@ -14,9 +14,9 @@ from tusfleet.uploads.errors import RangeNotSatisfiable
 from tusfleet.uploads.models import Upload
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
-_RANGE = re.compile(r"bytes=\s*([0-9]{0,19})-([0-9]{0,19})\s*")
-_ACTIVE = re.compile(r"(?i).*(html|xml|svg|script|xsl|mathml|pdf|flash|multipart|x-mixed|css|wasm).*")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffd/\\]")
+_RANGE = re.compile(r"(?i:bytes)=[ \t]*([0-9]{0,100})-([0-9]{0,100})[ \t]*")
+_ACTIVE = re.compile(r"(?i).*(html|xml|svg|script|xsl|mathml|pdf|flash|multipart|x-mixed|css|wasm|x-component|hta).*")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd/\\]")
 _TYPE_KEYS = ("filetype", "contentType", "content_type", "type", "mimetype")
 _NAME_KEYS = ("filename", "name")
 FALLBACK_TYPE = "application/octet-stream"
@@ -105,7 +105,7 @@ def _date(text: str | None) -> datetime | None:
         return None
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
@@ -120,6 +120,8 @@ def _range(headers: Mapping[str, str], tag: str, modified: datetime, size: int) 
         return None
     if match[1] == "":
         length = min(int(match[2]), size)
+        if not size and int(match[2]):
+            return None  # the last bytes of nothing are the whole, and no Content-Range can say so
         start, stop = size - length, size
     else:
         start = int(match[1])

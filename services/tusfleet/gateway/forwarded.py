@@ -54,8 +54,11 @@ class ProxyTrust:
             return ClientView(peer, scheme, _authority(host, scheme), doubtful=False)
         if not self._trusted(peer):
             return ClientView(peer, scheme, _authority(host, scheme), doubtful=True)
-        hops = _forwarded(headers) or _x_forwarded(headers)
-        client, said = self._nearest(peer, hops)
+        tellings = [self._nearest(peer, hops) for hops in (_forwarded(headers), _x_forwarded(headers)) if hops]
+        if not tellings or any(telling != tellings[0] for telling in tellings):
+            # Most proxies write one kind and pass the other through as the client sent it: who knows which.
+            return ClientView(peer, scheme, _authority(host, scheme), doubtful=True)
+        client, said = tellings[0]
         scheme = said.get("proto", scheme).lower()
         if scheme not in _DEFAULT_PORTS:
             scheme = "http"
@@ -66,6 +69,8 @@ class ProxyTrust:
             ip = ipaddress.ip_address(address)
         except ValueError:
             return False
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped  # how a socket for both families tells an IPv4 peer
         return any(ip in network for network in self._networks)
 
     def _nearest(self, peer: str, hops: list[dict[str, str]]) -> tuple[str, dict[str, str]]:
@@ -74,7 +79,9 @@ class ProxyTrust:
         said: dict[str, str] = {}
         for hop in reversed(hops):
             said = {**said, **{key: value for key, value in hop.items() if key in ("host", "proto")}}
-            client = hop.get("for", client)
+            if "for" not in hop:
+                break  # who told the hop before this one is not known
+            client = hop["for"]
             if not self._trusted(client):
                 break
         return client, said
@@ -109,12 +116,19 @@ def _x_forwarded(headers: Sequence[tuple[bytes, bytes]]) -> list[dict[str, str]]
         for name, value in headers
         if name == b"x-forwarded-for"
         for item in value.decode("latin-1").split(",")
+        if item.strip()
     ]
-    hops: list[dict[str, str]] = [{"for": address} for address in addresses] or [{}]
+    hops: list[dict[str, str]] = [{"for": address} for address in addresses]
     for key, name in (("host", b"x-forwarded-host"), ("proto", b"x-forwarded-proto")):
-        values = _last(headers, name).split(",")
-        if values[-1].strip():
-            hops[-1][key] = values[-1].strip()
+        values = [value.strip() for value in _last(headers, name).split(",")]
+        if not values[-1]:
+            continue
+        hops = hops or [{}]
+        # As many values as addresses belong to them one by one; otherwise only the nearest proxy's is sure.
+        for hop, value in zip(
+            reversed(hops), reversed(values if len(values) == len(hops) else values[-1:]), strict=False
+        ):
+            hop[key] = value
     return hops
 
 
