@@ -121,6 +121,7 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
         header_bytes=settings.max_header_size,
         header_count=settings.max_header_count,
         max_connections=settings.max_connections,
+        idle_timeout=settings.body_idle_timeout.total_seconds(),
     )
     return uvicorn.Config(
         service,
