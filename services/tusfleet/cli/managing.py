@@ -49,7 +49,7 @@ def info(url: str, as_json: bool, access: Access) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print an array of objects instead of a table.")
 @access_options
 def ls(url: str, states: tuple[str, ...], limit: int | None, as_json: bool, access: Access) -> None:
-    """List the uploads of the server that --url leads to."""
+    """List the uploads of the server that --url leads to; without --state those that can still be asked for."""
     with open_client(access, url) as http:
         try:
             uploads = list(_pages(http, url, states, limit))

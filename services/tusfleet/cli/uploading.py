@@ -40,7 +40,7 @@ def url_option(command: Callable[..., None]) -> Callable[..., None]:
         envvar="TUSFLEET_URL",
         required=True,
         metavar="URL",
-        help="Upload collection, such as http://127.0.0.1:8080/files/. [env: TUSFLEET_URL; required]",
+        help="Upload collection, such as http://127.0.0.1:8080/files/. [env: TUSFLEET_URL]",
     )(command)
 
 
@@ -190,7 +190,8 @@ def _facts(job: _Job, file: LocalFile, metadata: dict[str, str]) -> dict[str, ob
         "file": str(file.path.absolute()),
         "size": file.size,
         "mtime_ns": file.modified,
-        "endpoint": job.endpoint,
+        # With and without the last slash it is the same collection.
+        "endpoint": job.endpoint.rstrip("/"),
         "metadata": metadata,
         "parallel": job.parts,
     }
