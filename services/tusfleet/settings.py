@@ -160,7 +160,7 @@ class Settings(BaseModel):
     )
     key_template: str = Field(
         "{id}",
-        description="Name of a finished file below `data_dir/files`: text with `{id}`, `{filename}`, `{yyyy}`, `{mm}`, `{dd}` "
+        description="Name of a finished file below `data_dir/files`: text with `{id}`, `{filename}`, `{yyyy}`, `{mm}`, `{dd}`, `{tenant}` "
         "and `{metadata.KEY}`; values are made safe, and a taken name gets a number.",
     )
     sidecar: bool = Field(
