@@ -50,6 +50,9 @@ async def append(
         BodyCut, BodyStalled, Interrupted, Draining: the body ended early; what arrived is kept.
         StoreFull, Unavailable, Locked, FenceLost: try again at the offset that HEAD tells.
     """
+    if not principal.admin:
+        # Before the lease: somebody who may not see the upload makes nobody let go of it.
+        await context.present(intent.id, principal)
     async with context.leased(intent.id) as lease:
         upload = await context.present(intent.id, principal)
         if upload.state is State.FINISHING and not upload.is_final:
