@@ -68,7 +68,8 @@ def check(data: Path) -> None:
     rows = records(data)
     unfinished = {row["id"]: row for row in rows if row["state"] in OPEN}
     finished = {json.loads(row["placement"])["key"]: row for row in rows if row["state"] == "finished"}
-    assert files(data) == set(finished), "finished files and records differ"
+    sidecars = {f"{key}.json" for key, row in finished.items() if "sidecar" in json.loads(row["placement"])}
+    assert files(data) == {*finished, *sidecars}, "finished files and records differ"
     for key, row in finished.items():
         assert (data / "files" / key).stat().st_size == row["offset"] == row["length"], row
     found = {name.rpartition("/")[2]: data / "partial" / name for name in partials(data)}

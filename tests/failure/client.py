@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -11,6 +10,8 @@ from tests.servers import Server
 
 TIMEOUT = 30.0
 """Seconds without a byte before a test gives up on the server."""
+
+KIB, MIB = 1024, 1024 * 1024
 
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {"Content-Type": "application/offset+octet-stream"}
@@ -36,6 +37,10 @@ class Wire(Connection):
         """Send the head of a PATCH; with `length` None its body comes in chunks."""
         framing = {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": str(length)}
         self.request("PATCH", path, {**TUS, **BYTES, **framing, "Upload-Offset": str(offset), **(headers or {})})
+
+    def send_chunk(self, data: bytes) -> None:
+        """Send one chunk of a chunked body."""
+        self.send(b"%x\r\n%b\r\n" % (len(data), data))
 
     def _exactly(self, size: int) -> bytes:
         data = self._file.read(size)
@@ -121,14 +126,13 @@ def peeked(server: Server, path: str) -> Any:
     return answer.json()
 
 
+def held(server: Server, path: str) -> int:
+    """Bytes of an unfinished upload that have reached its file, committed or not."""
+    found = list((server.data / "partial").glob(f"*/{id_of(path)}"))
+    return found[0].stat().st_size if found else 0
+
+
 def metrics(server: Server) -> dict[str, float]:
     """The metrics by name and labels."""
     lines = ask(server, "GET", "/metrics").body.decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
-
-
-def seconds_of(server: Server, path: str) -> float:
-    """How long a HEAD takes."""
-    started = time.monotonic()
-    assert head(server, path).status == 200
-    return time.monotonic() - started

@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.failure.aftermath import complaints, settled
-from tests.failure.client import get
+from tests.failure.aftermath import SWEEP_SECONDS, complaints, files, settled
+from tests.failure.client import MIB, Wire, create, get, head, offset
 from tests.failure.forked import forked
-from tests.failure.uploaders import uploading
+from tests.failure.uploaders import SIZES, uploading
+from tests.servers import Server, eventually
 
 RUNS, KILLS = 16, 13
 """208 deaths, spread over the processes that run tests; each costs the start of a server."""
@@ -49,10 +52,15 @@ def test_kill_where_finished_files_have_folders_and_sidecars(tmp_path: Path, see
     survive(tmp_path, Random(seed), 8, *SWEEP, *flags)
 
 
-def survive(tmp_path: Path, numbers: Random, kills: int, *flags: str) -> None:
+def test_kill_around_creations_finishes_and_terminations(tmp_path: Path, seed: int) -> None:
+    # With a handful of bytes there is hardly a moment in which no record or file is on its way from state to state.
+    survive(tmp_path, Random(seed), 20, *SWEEP, sizes=(1,))
+
+
+def survive(tmp_path: Path, numbers: Random, kills: int, *flags: str, sizes: Sequence[int] = SIZES) -> None:
     """Kill a server under its clients again and again, and see that nothing came of it."""
     with forked(tmp_path, *flags) as server:
-        with uploading(server, numbers.randrange(10**9), CLIENTS) as ledger:
+        with uploading(server, numbers.randrange(10**9), CLIENTS, sizes) as ledger:
             for _ in range(kills):
                 if ledger.broken.wait(numbers.uniform(0.0, 0.4)):
                     print(*complaints(server), sep="\n")
@@ -63,3 +71,65 @@ def survive(tmp_path: Path, numbers: Random, kills: int, *flags: str) -> None:
         for id, digest in ledger.kept.items():
             assert hashlib.sha256(get(server, f"{server.path}/{id}")).hexdigest() == digest
         settled(server)
+
+
+def test_kill_while_uploads_expire(tmp_path: Path, seed: int) -> None:
+    numbers = Random(seed)
+    flags = ("--expire-after", "300ms", "--sweep-interval", "20ms", "--tombstone-ttl", "400ms")
+    left: list[str] = []
+    finished: dict[str, bytes] = {}
+    with forked(tmp_path, *flags) as server:
+        for _ in range(15):
+            end = time.monotonic() + numbers.uniform(0.2, 0.8)
+            while time.monotonic() < end:
+                data = numbers.randbytes(numbers.randint(1, 100_000))
+                left.append(create(server, len(data) + 1, body=data))
+                finished[create(server, len(data), body=data)] = data
+            server.restart()
+        eventually(lambda: all(head(server, path).status == 404 for path in left), SWEEP_SECONDS)
+        assert all(get(server, path) == data for path, data in finished.items())
+        assert len(files(server.data)) == len(finished)
+        settled(server)
+
+
+TRICKLES = 4
+
+PIECE, PAUSE = 4096, 0.02
+"""What one of them sends, and how often (seconds)."""
+
+LATE = 0.75
+"""Seconds beyond the promised one: a sync and a commit on a machine that is busy with other tests."""
+
+
+def test_a_kill_costs_a_steady_upload_no_more_than_a_second(tmp_path: Path, seed: int) -> None:
+    """A running PATCH commits at least every second."""
+    numbers = Random(seed)
+    size = 64 * MIB
+    with forked(tmp_path) as server:
+        paths = [create(server, size) for _ in range(TRICKLES)]
+        end = time.monotonic() + numbers.uniform(2.5, 5.0)
+        with ThreadPoolExecutor(TRICKLES) as threads:
+            running = [threads.submit(trickle, server, path, size, end) for path in paths]
+            time.sleep(max(0.0, end - time.monotonic()))
+            server.kill()
+            killed = time.monotonic()
+        server.start()
+        for path, sent in zip(paths, (task.result() for task in running), strict=True):
+            due = sum(PIECE for moment in sent if moment < killed - 1 - LATE)
+            assert due > 0, "nothing was sent that long before"
+            assert due <= offset(server, path) <= len(sent) * PIECE
+
+
+def trickle(server: Server, path: str, size: int, end: float) -> list[float]:
+    """Send a piece every now and then until the server is gone or for a while after `end`; gives the moments."""
+    sent: list[float] = []
+    with Wire(server) as wire:
+        wire.patch(path, 0, size)
+        try:
+            while time.monotonic() < end + 10:
+                sent.append(time.monotonic())
+                wire.send(bytes(PIECE))
+                time.sleep(PAUSE)
+        except OSError:
+            return sent
+    raise AssertionError("the server did not die")

@@ -6,19 +6,17 @@ import base64
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
-from tests.failure.client import Wire, ask, concatenate, create, id_of, offset_of
+from tests.failure.client import KIB, MIB, Wire, ask, concatenate, create, id_of, offset_of
 from tests.raw_http import Response
 from tests.servers import Server, eventually
 
 T = TypeVar("T")
-
-KIB, MIB = 1024, 1024 * 1024
 
 DOWN_SECONDS = 40.0
 """Longest that a server may be away; a restart takes under a second."""
@@ -175,15 +173,23 @@ class Sending:
             self._wire = None
 
 
+SIZES = (1, 50 * KIB, MIB, 3 * MIB, 8 * MIB)
+"""Bytes of an upload, and up to `SPREAD` more."""
+
+SPREAD = 5000
+
+
 class Client:
     """Makes one upload after the other, of every kind, until it is told to stop."""
 
-    def __init__(self, server: Server, numbers: Random, ledger: Ledger) -> None:
+    def __init__(self, server: Server, numbers: Random, ledger: Ledger, sizes: Sequence[int] = SIZES) -> None:
         self.server = server
         self.numbers = numbers
         self.ledger = ledger
+        self.sizes = sizes
 
     def run(self, stop: threading.Event) -> None:
+        """Upload until `stop` is set; what has been begun is completed."""
         kinds = (self.single, self.checked, self.first_bytes, self.deferred, self.concatenated, self.deleted)
         while not stop.is_set():
             self.numbers.choice(kinds)()
@@ -191,7 +197,7 @@ class Client:
     def sending(
         self, headers: dict[str, str] | None = None, *, checksums: bool = False, deferred: bool = False
     ) -> Sending:
-        size = self.numbers.choice((1, 50 * KIB, MIB, 3 * MIB, 8 * MIB)) + self.numbers.randrange(5000)
+        size = self.numbers.choice(self.sizes) + self.numbers.randrange(SPREAD)
         numbers = Random(self.numbers.random())
         return Sending(self.server, numbers, self.ledger, size, headers=headers, checksums=checksums, deferred=deferred)
 
@@ -265,14 +271,14 @@ class Client:
 
 
 @contextmanager
-def uploading(server: Server, seed: int, clients: int) -> Iterator[Ledger]:
+def uploading(server: Server, seed: int, clients: int, sizes: Sequence[int] = SIZES) -> Iterator[Ledger]:
     """Clients at work; at the end each completes what it has begun. Whatever one of them finds is raised."""
     ledger, stop = Ledger(), threading.Event()
     failures: list[BaseException] = []
 
     def work(number: int) -> None:
         try:
-            Client(server, Random(f"{seed}-{number}"), ledger).run(stop)
+            Client(server, Random(f"{seed}-{number}"), ledger, sizes).run(stop)
         except (AssertionError, *GONE) as failure:
             failures.append(failure)
             ledger.broken.set()
@@ -290,17 +296,3 @@ def uploading(server: Server, seed: int, clients: int) -> Iterator[Ledger]:
     if failures:
         raise failures[0]
     assert not any(thread.is_alive() for thread in threads)
-
-
-def abandon(server: Server, numbers: Random) -> str:
-    """Create an upload, send some of its bytes and never come back; gives its path, or nothing if the server died."""
-    size = numbers.randint(1, 200 * KIB)
-    try:
-        path = create(server, size + 1)
-        with Wire(server) as wire:
-            wire.patch(path, 0, size)
-            wire.send(numbers.randbytes(size))
-            wire.read("PATCH")
-    except GONE:
-        return ""
-    return path
