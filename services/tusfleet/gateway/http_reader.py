@@ -21,6 +21,15 @@ from tusfleet.gateway.http_framing import (
 CHUNK_OVERHEAD = 16
 """Most bytes of chunk framing per byte of body, beyond what a head may have: chunk extensions are no place to hide."""
 
+_USUAL = (
+    b"Host User-Agent Accept Accept-Encoding Accept-Language Connection Content-Type Content-Length Origin Referer "
+    b"Cookie Authorization Cache-Control Range Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site Tus-Resumable "
+    b"Upload-Offset Upload-Length Upload-Metadata Upload-Checksum Upload-Concat Upload-Defer-Length X-Requested-With "
+    b"X-Request-Id X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto Forwarded"
+)
+NAMES = {name: name.lower() for spelled in _USUAL.split() for name in (spelled, spelled.lower())}
+"""The names that come with every request: one object for all of them, half a kilobyte less per silent connection."""
+
 NO_TRAILERS = Trailers()
 """Those of a body that is not chunked."""
 
@@ -190,7 +199,7 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         check_field(name, value)
-        name = name.lower()
+        name = NAMES.get(name) or name.lower()
         if not self.begun:
             self._on_trailer(name, value)
             return
@@ -222,7 +231,7 @@ class RequestReader:
                 raise Refused(400, "This server does not switch protocols; leave the Upgrade header out")
         keep_alive = version != "1.0" and (upgrade or parser.should_keep_alive())
         expects = self._expects and version != "1.0"
-        self._headers = []
+        self._headers, self._url = [], b""
         self.begun = False
         self._fed = 0
         head = RequestHead(method, version, target, headers, length, self._trailers, expects, keep_alive)

@@ -164,7 +164,7 @@ class TinyApp:
                 digest.update(chunk)
             sizes.append(sum(map(len, chunks)))
             size += sizes[-1]
-            del chunks
+            del chunk, chunks  # a name that holds a chunk holds it while the client is silent
         trailers = scope["extensions"]["http.request.trailers"].read() if "extensions" in scope else []
         found = {"size": size, "sha256": digest.hexdigest(), "end": body.end.value, "trailers": _texts(trailers)}
         self.read.append({**found, "headers": _texts(scope["headers"]), "sizes": sizes})

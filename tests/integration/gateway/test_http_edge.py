@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import random
 import socket
 import struct
+import tracemalloc
+from contextlib import ExitStack
 
 import fastapi
 import httpx
 import pytest
 
-from tests.integration.gateway.edge import BATCH, Edge, TinyApp, request, serving, until
+from tests.integration.gateway.edge import BATCH, Edge, RawClient, TinyApp, request, serving, until
 
 MEGABYTES = random.Random(1).randbytes(3 * BATCH + 17)
+SILENT = 50
 CHUNKED = "Transfer-Encoding: chunked"
 
 
@@ -277,6 +281,33 @@ def test_an_interrupted_body_gives_what_has_arrived_and_ends(edge: Edge) -> None
         assert (answer.json()["size"], answer.json()["end"]) == (2, "interrupted")
         client.send(b"x" * 98, request("GET", "/"))
         assert client.answer().status == 200
+
+
+def test_a_silent_client_costs_no_more_than_its_objects() -> None:
+    """64 KiB each have been read and given away; what is left are head, scope, task and timer."""
+    fields = ("User-Agent: test", "Accept: */*", "Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Length: 1000000")
+    with serving(TinyApp(idle_timeout=600)) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.client()) for _ in range(1 + SILENT)]
+
+        def send(client: RawClient) -> None:
+            client.send(request("PATCH", "/read?wait=0", *fields), MEGABYTES[: 64 * 1024])
+
+        send(clients[0])
+        until(lambda: _silent(server, 1), "the first one is silent")
+        tracemalloc.start()
+        try:
+            for client in clients[1:]:
+                send(client)
+            until(lambda: _silent(server, 1 + SILENT), "all of them are silent")
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] / SILENT < 12 * 1024
+        finally:
+            tracemalloc.stop()
+
+
+def _silent(server: Edge, count: int) -> bool:
+    bodies = server.app.bodies
+    return len(bodies) == count and all(body.arrived == 64 * 1024 and not body.queued for body in bodies)
 
 
 def test_other_applications_work_on_it() -> None:

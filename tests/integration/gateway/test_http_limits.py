@@ -103,6 +103,9 @@ def test_a_malformed_chunk_cuts_the_body_and_the_client_is_answered(edge: Edge, 
                 assert client.answer().json()["end"] == "cut"
                 assert edge.app.read[-1]["size"] in (3, 4)
                 assert client.ended()
+            else:
+                until(lambda: edge.app.disconnects, "the application is told")
+                assert client.ended()
     until(lambda: edge.connections == 0, "the connections end")
     assert edge.app.read[-1]["end"] == "disconnect"
 
