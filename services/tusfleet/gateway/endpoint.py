@@ -156,12 +156,17 @@ class UploadEndpoint:
     async def _refuse(self, request: _Request, method: str, error: UploadError) -> int:
         fields = [*request.protocol.refused(error), *request.common]
         if isinstance(error, MethodNotAllowed):
-            allowed = "OPTIONS, POST" if request.resource is None else "OPTIONS, HEAD, GET, PATCH, DELETE"
-            fields.append((b"allow", allowed.encode()))
+            fields.append((b"allow", self._allowed(request)))
         if isinstance(error, RangeNotSatisfiable):
             fields.append((b"content-range", b"bytes */%d" % (error.offset or 0)))
         await send_problem(request.send, error, fields, method=method)
         return error.status
+
+    def _allowed(self, request: _Request) -> bytes:
+        if request.resource is None:
+            return b"OPTIONS, POST"
+        get = b"" if self._rules.downloads == "off" else b"GET, "
+        return b"OPTIONS, HEAD, " + get + b"PATCH, DELETE"
 
     async def _answer(self, request: _Request, method: str) -> int:
         if not request.known:
