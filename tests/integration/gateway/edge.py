@@ -307,8 +307,7 @@ def serving(
         log_config=None,
         proxy_headers=False,
         timeout_keep_alive=keep_alive,
-        timeout_graceful_shutdown=2,
-        **options,
+        **{"timeout_graceful_shutdown": 2, **options},
     )
     server = uvicorn.Server(config)
     records = _Records()

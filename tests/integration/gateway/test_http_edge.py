@@ -9,6 +9,7 @@ import socket
 import struct
 import tracemalloc
 from contextlib import ExitStack
+from typing import Any
 
 import fastapi
 import httpx
@@ -103,6 +104,33 @@ def test_interim_answers_come_before_the_final_one_and_before_100(edge: Edge) ->
         assert client.answer().status == 200
         client.send(request("POST", "/inform", body=b"abc", version="1.0"))
         assert client.head()[0] == 200
+
+
+def test_an_interim_answer_that_is_none_is_an_error_of_the_application() -> None:
+    found: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        inform = scope["extensions"]["http.response.informational"]["send"]
+        for status, headers in [(200, []), (101, []), (103, [(b"a", b"b\r\nc: d")]), (103, [(b"a b", b"c")])]:
+            with pytest.raises((ValueError, RuntimeError)) as refused:
+                await inform(status, headers)
+            found.append(refused.typename)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    with serving(app) as server, server.client() as client:
+        client.send(request("GET", "/"))
+        assert client.head()[0] == 200
+    assert found == ["ValueError", "ValueError", "RuntimeError", "RuntimeError"]
+
+
+def test_a_request_that_outlives_the_grace_is_cancelled_and_its_connection_ends() -> None:
+    with serving(TinyApp(), timeout_graceful_shutdown=1) as server, server.client() as client:
+        client.send(request("GET", "/wait"))
+        until(lambda: server.app.started, "the request is there")
+        server.server.should_exit = True
+        assert client.ended()
+        assert not [record for record in server.log if record.exc_info]
 
 
 def test_pipelined_requests_are_answered_in_order(edge: Edge) -> None:
