@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server, serving
+from tests.failure.forked import serving
+from tests.servers import Server
 
 # What these find is explained like the assertions of a test.
 pytest.register_assert_rewrite("tests.failure.aftermath", "tests.failure.client", "tests.failure.uploaders")

@@ -6,6 +6,8 @@ that is no part of what hundreds of deaths are to show.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import select
@@ -16,10 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import Server, serving
+from tests import servers
+from tests.servers import Process, Server
 
 NURSERY = """
 import json, os, signal, sys
+import coverage
 import tusfleet.gateway.server
 from tusfleet.cli.main import main
 
@@ -35,9 +39,14 @@ for line in sys.stdin:
     log = os.open(task["log"], os.O_WRONLY | os.O_APPEND)
     for number, target in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
         os.dup2(number, target)
+    os.environ.update(task["environment"])
+    coverage.process_startup()
     main(task["arguments"])
 """
-"""The parent of the forks."""
+"""The parent of the forks. It ends when its standard input does."""
+
+MEASURING = "COVERAGE_"
+"""Variables that begin with it have a process measured; that is for the forks, each on its own."""
 
 
 class Forked:
@@ -45,60 +54,68 @@ class Forked:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.returncode: int | None = None
+        self._ended = False
         self._handle = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
         """0 once it has ended; how is not known here."""
-        return self.returncode if self.returncode is not None else self._ended(0)
+        return 0 if self._has_ended(0) else None
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it has ended."""
-        if self.returncode is None and self._ended(timeout) is None:
+        if not self._has_ended(timeout):
             raise subprocess.TimeoutExpired("a forked server", timeout or 0)
         return 0
 
-    def send_signal(self, number: int) -> None:
+    def send_signal(self, sig: int, /) -> None:
         """Send it a signal."""
-        signal.pidfd_send_signal(self._handle, number)
+        signal.pidfd_send_signal(self._handle, sig)
 
-    def _ended(self, timeout: float | None) -> int | None:
-        if select.select([self._handle], [], [], timeout)[0]:
+    def _has_ended(self, timeout: float | None) -> bool:
+        if not self._ended and select.select([self._handle], [], [], timeout)[0]:
             os.close(self._handle)
-            self.returncode = 0
-        return self.returncode
+            self._ended = True
+        return self._ended
 
 
 class ForkedServer(Server):
-    """A server that is a fork of `nursery`."""
+    """A server that is a fork."""
 
-    nursery: subprocess.Popen[bytes]
-
-    def launch(self, arguments: list[str]) -> Forked:
-        assert self.nursery.stdin is not None
-        assert self.nursery.stdout is not None
+    def launch(self, arguments: list[str]) -> Process:
         self.log_file.touch()
-        task = {"arguments": arguments, "log": str(self.log_file)}
-        self.nursery.stdin.write(json.dumps(task).encode() + b"\n")
-        self.nursery.stdin.flush()
-        return Forked(int(self.nursery.stdout.readline()))
+        environment = {name: value for name, value in self.environment.items() if name.startswith(MEASURING)}
+        task = {"arguments": arguments, "log": str(self.log_file), "environment": environment}
+        parent = nursery()
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        parent.stdin.write(json.dumps(task).encode() + b"\n")
+        parent.stdin.flush()
+        return Forked(int(parent.stdout.readline()))
+
+
+@functools.cache
+def nursery() -> subprocess.Popen[bytes]:
+    """The parent of all forks of this process."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(MEASURING)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", NURSERY],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+    def end() -> None:
+        process.kill()
+        process.communicate()
+
+    atexit.register(end)
+    return process
 
 
 @contextmanager
-def forked(folder: Path, *flags: str) -> Iterator[Server]:
-    """A running server that can be restarted quickly; where there is no way to wait for a fork, at its usual pace."""
-    if not hasattr(os, "pidfd_open"):
-        with serving(folder, *flags) as server:
-            yield server
-        return
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    command = [sys.executable, "-c", NURSERY]
-    with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-    ) as nursery:
-        try:
-            kind = type("_Server", (ForkedServer,), {"nursery": nursery})
-            with serving(folder, *flags, kind=kind) as server:
-                yield server
-        finally:
-            nursery.kill()
+def serving(folder: Path, *flags: str) -> Iterator[Server]:
+    """A running server that starts quickly; where there is no way to wait for a fork, at its usual pace."""
+    kind = ForkedServer if hasattr(os, "pidfd_open") else Server
+    with servers.serving(folder, *flags, kind=kind) as server:
+        yield server

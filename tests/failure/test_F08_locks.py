@@ -8,7 +8,8 @@ from pathlib import Path
 from threading import Barrier
 
 from tests.failure.client import KIB, MIB, Wire, ask, create, get, head, held, offset, offset_of, patch, peeked
-from tests.servers import Server, eventually, serving
+from tests.failure.forked import serving
+from tests.servers import Server, eventually
 
 WRITERS, ROUNDS = 8, 5
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.failure.aftermath import record
 from tests.failure.client import KIB, MIB, Wire, create, get, held, id_of, offset, patch
-from tests.servers import eventually, serving
+from tests.failure.forked import serving
+from tests.servers import eventually
 
 NEVER = ("--checkpoint-interval", "1h")
 """Bytes reach the file, and the record learns of none of them."""

@@ -11,8 +11,9 @@ import pytest
 
 from tests.failure.aftermath import records
 from tests.failure.client import BYTES, KIB, MIB, TUS, Wire, ask, create, head, id_of, offset_of, patch
+from tests.failure.forked import serving
 from tests.raw_http import chunked
-from tests.servers import Server, serving
+from tests.servers import Server
 
 OWNER = {"Authorization": "Bearer token-of-the-owner-0001"}
 OTHER = {"Authorization": "Bearer token-of-another-0002"}

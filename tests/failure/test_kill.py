@@ -18,7 +18,7 @@ import pytest
 
 from tests.failure.aftermath import SWEEP_SECONDS, complaints, files, settled
 from tests.failure.client import MIB, Wire, create, get, head, offset
-from tests.failure.forked import forked
+from tests.failure.forked import serving
 from tests.failure.uploaders import SIZES, uploading
 from tests.servers import Server, eventually
 
@@ -59,7 +59,7 @@ def test_kill_around_creations_finishes_and_terminations(tmp_path: Path, seed: i
 
 def survive(tmp_path: Path, numbers: Random, kills: int, *flags: str, sizes: Sequence[int] = SIZES) -> None:
     """Kill a server under its clients again and again, and see that nothing came of it."""
-    with forked(tmp_path, *flags) as server:
+    with serving(tmp_path, *flags) as server:
         with uploading(server, numbers.randrange(10**9), CLIENTS, sizes) as ledger:
             for _ in range(kills):
                 if ledger.broken.wait(numbers.uniform(0.0, 0.4)):
@@ -78,7 +78,7 @@ def test_kill_while_uploads_expire(tmp_path: Path, seed: int) -> None:
     flags = ("--expire-after", "300ms", "--sweep-interval", "20ms", "--tombstone-ttl", "400ms")
     left: list[str] = []
     finished: dict[str, bytes] = {}
-    with forked(tmp_path, *flags) as server:
+    with serving(tmp_path, *flags) as server:
         for _ in range(15):
             end = time.monotonic() + numbers.uniform(0.2, 0.8)
             while time.monotonic() < end:
@@ -105,7 +105,7 @@ def test_a_kill_costs_a_steady_upload_no_more_than_a_second(tmp_path: Path, seed
     """A running PATCH commits at least every second."""
     numbers = Random(seed)
     size = 64 * MIB
-    with forked(tmp_path) as server:
+    with serving(tmp_path) as server:
         paths = [create(server, size) for _ in range(TRICKLES)]
         end = time.monotonic() + numbers.uniform(2.5, 5.0)
         with ThreadPoolExecutor(TRICKLES) as threads:
