@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,7 +95,7 @@ def main() -> None:
     with socket.create_server(("127.0.0.1", options.port)) as listener:
         while True:
             connection, _ = listener.accept()
-            with connection:
+            with connection, suppress(ConnectionError):
                 limit.talk(connection)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 _CPU_CLOCK_OF_A_PROCESS = 2
 """CPUCLOCK_SCHED of the kernel: with it a process id becomes a clock id that counts in nanoseconds."""
 
-_LISTEN = "0A"
+_ESTABLISHED = "01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,21 @@ def forget_peak(pid: int) -> None:
         Path(f"/proc/{member}/clear_refs").write_text("5")
 
 
-def unread_bytes(port: int) -> int:
-    """Bytes that came for the server on `port` of 127.0.0.1 and that it has not read from its sockets."""
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """The connections of a server, as the kernel sees them from the server's side."""
+
+    standing: int
+    unread_bytes: int
+    """What came and the server has not read from its sockets."""
+
+
+def connections(port: int) -> Connections:
+    """The established connections of the server on `port` of 127.0.0.1."""
     ours = f"0100007F:{port:04X}"
-    unread = 0
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, _, state, queues, *_ = line.split()
-        if local == ours and state != _LISTEN:
-            unread += int(queues.split(":")[1], 16)
-    return unread
+    rows = [line.split() for line in _lines("/proc/net/tcp")[1:]]
+    queues = [queue for _, local, _, state, queue, *_ in rows if local == ours and state == _ESTABLISHED]
+    return Connections(len(queues), sum(int(queue.split(":")[1], 16) for queue in queues))
 
 
 def settled_resident_bytes(pid: int, port: int, *, still_seconds: float = 1.0, longest_seconds: float = 30.0) -> int:
@@ -77,12 +83,12 @@ def settled_resident_bytes(pid: int, port: int, *, still_seconds: float = 1.0, l
     highest, since = 0, time.monotonic()
     while time.monotonic() < deadline:
         now = resident_bytes(pid)
-        if now > highest or unread_bytes(port):
+        if now > highest or connections(port).unread_bytes:
             highest, since = max(now, highest), time.monotonic()
         elif time.monotonic() - since >= still_seconds:
             return now
         time.sleep(0.05)
-    raise TimeoutError(f"not settled after {longest_seconds:.0f} s: {unread_bytes(port)} bytes unread")
+    raise TimeoutError(f"not settled after {longest_seconds:.0f} s: {connections(port).unread_bytes} bytes unread")
 
 
 def machine() -> dict[str, str]:

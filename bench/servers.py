@@ -95,14 +95,14 @@ def running(server: Server, disk: Path, on_death: Callable[[str], None]) -> Iter
                 start_new_session=True,
             )
         try:
-            _wait_until_listening(process, port)
+            wait_until_listening(process, port)
             yield Running(server, port, process.pid, data)
             if process.poll() is not None:
                 on_death(f"died afterwards with {process.returncode}\n{_end_of(log)}")
         except (RuntimeError, OSError, LookupError) as failure:
             raise ServerFailed(f"{failure}\n{_end_of(log)}".strip()) from failure
         finally:
-            _end(process)
+            end(process)
     finally:
         _remove_large_files(folder)
 
@@ -125,7 +125,8 @@ def free_port() -> int:
         return port
 
 
-def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait until `process` takes connections on `port` of 127.0.0.1. Raises ServerFailed."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -136,7 +137,8 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
     raise ServerFailed(f"did not listen within {_START_SECONDS:.0f} s")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End `process`, the leader of a group of its own, and everything in that group."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.load import Load
 from bench.measure import (
+    connections,
     cost,
     forget_peak,
     peak_resident_bytes,
@@ -222,6 +223,8 @@ def _stalled(count: int, beside: int) -> Callable[[Load, Start], Sample]:
                 "stalled", port=server.port, path=server.server.path, connections=count, bytes=_STALLED_BYTES
             ) as held:
                 grown = settled_resident_bytes(server.pid, server.port) - before
+                if (standing := connections(server.port).standing) < count:
+                    raise WrongResult(f"only {standing} of {count} connections still stand")
                 os.sync()
                 fast = _speed(load, server, beside)
             kept = _kept(server, held["location"])
