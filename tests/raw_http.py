@@ -167,6 +167,11 @@ class Connection:
         """Send no more; answers can still be read."""
         self._socket.shutdown(socket.SHUT_WR)
 
+    def abort(self) -> None:
+        """End both directions at once; whoever sends or reads is woken."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def reset(self) -> None:
         """End it with a reset, as a machine that lost its state does."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -89,7 +89,9 @@ def test_A35_a_length_beyond_the_limit_is_413(serve: Serve) -> None:
 
 def test_A36_an_empty_upload_is_complete_at_once(server: Server) -> None:
     before = events(server, "finished")
-    url = create(server, 0)
+    response = post(server, "Upload-Length: 0")
+    assert "Upload-Offset" not in response
+    url = located(server, response)
     assert record(server, url)["state"] == "finished"
     told = head(url)
     assert (told["Upload-Offset"], told["Upload-Length"]) == ("0", "0")

@@ -55,8 +55,9 @@ def test_A72_a_creation_may_bring_the_whole_file(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("fields", "body"), [([], b""), ([CHUNKED], chunked()), ([], None)])
-def test_A73_or_none(server: Server, fields: list[str], body: bytes | None) -> None:
-    response = post(server, "Upload-Length: 5", BYTES, *fields, body=body)
+@pytest.mark.parametrize("length", [0, 5])
+def test_A73_or_none(server: Server, fields: list[str], body: bytes | None, length: int) -> None:
+    response = post(server, f"Upload-Length: {length}", BYTES, *fields, body=body)
     assert (response.status, response["Upload-Offset"]) == (201, "0")
     assert offset(located(server, response)) == 0
 

@@ -91,6 +91,26 @@ def test_a_body_beyond_the_length_is_413_before_it_is_read(server: Server, body:
     assert patch(url, 2, b"345").status == 204
 
 
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ([BYTES, "Upload-Offset: 2"], 413),
+        ([BYTES, "Upload-Offset: 1"], 409),
+        ([BYTES, "Upload-Offset: x"], 400),
+        (["Upload-Offset: 2"], 415),
+        ([BYTES, "Upload-Offset: 2", "Upload-Checksum: x y"], 400),
+    ],
+)
+def test_a_client_that_sends_everything_first_can_read_the_refusal(
+    server: Server, fields: list[str], status: int
+) -> None:
+    url = create(server, 5, data=b"12")
+    with unchanged(url), Connection(url) as connection:
+        connection.send(text("PATCH", url, *fields, body=bytes(8 * 1024 * 1024)))
+        assert connection.read().status == status
+        assert connection.ended()
+
+
 @pytest.mark.parametrize("chunks", [[b"3456"], [b"345", b"6"], [b"3", b"4", b"5", b"678"]])
 def test_of_a_chunked_body_beyond_the_length_nothing_more_is_stored(server: Server, chunks: list[bytes]) -> None:
     url = create(server, 5, data=b"12")

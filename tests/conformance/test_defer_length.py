@@ -61,6 +61,11 @@ def test_A52_another_value_is_400(server: Server, value: str) -> None:
         refused(post(server, f"Upload-Defer-Length: {value}", "Upload-Length: 1"), 400, "invalid_header")
 
 
+def test_A52_two_lines_are_400(server: Server) -> None:
+    with nothing_happens(server):
+        refused(post(server, "Upload-Defer-Length: 1", "Upload-Defer-Length: 1"), 400, "invalid_header")
+
+
 def test_A53_both_lengths_are_400(server: Server) -> None:
     with nothing_happens(server):
         refused(post(server, "Upload-Length: 1", "Upload-Defer-Length: 1"), 400, "bad_request")

@@ -46,13 +46,13 @@ def hour(serve: Serve) -> Server:
 @pytest.fixture
 def brief(serve: Serve) -> Server:
     """Uploads expire very soon after their last bytes, and are remembered."""
-    return serve("--expire-after", "300ms")
+    return serve("--expire-after", "1s")
 
 
 @pytest.fixture
 def absolute(serve: Serve) -> Server:
     """Uploads expire soon after their creation, whatever comes later."""
-    return serve("--expire-after", "1500ms", "--expiration", "absolute")
+    return serve("--expire-after", "2s", "--expiration", "absolute")
 
 
 def moment(text: str) -> datetime:
@@ -168,7 +168,7 @@ def test_A85_it_is_410_before_the_sweeper_comes(serve: Serve) -> None:
 
 def test_A85_in_the_end_it_is_forgotten(serve: Serve) -> None:
     server = serve("--expire-after", "100ms", "--tombstone-ttl", "100ms")
-    url = create(server, 10, data=b"123")
+    url = located(server, post(server, "Upload-Length: 10", BYTES, body=b"123"))
     eventually(lambda: head(url).status == 404)
     unknown = f"{server.url}/{UNKNOWN}"
     for method in ("HEAD", "DELETE", "GET"):

@@ -12,6 +12,7 @@ from tests.conformance.uploads import (
     head,
     offset,
     patch,
+    pouring,
     record,
     refused,
     running,
@@ -84,6 +85,19 @@ def test_the_last_of_many_wins_and_every_byte_is_there_once(server: Server) -> N
     for connection in connections:
         connection.close()
     assert content(url) == data
+
+
+def test_head_stops_a_writer_that_sends_all_the_time(server: Server) -> None:
+    url = create(server, 2**40)
+    line = bytes(range(256)) * 256
+    with running(server, url, b"", 2**40) as old, pouring(old, line):
+        eventually(lambda: record(server, url)["offset"] > 2**20)
+        reached = offset(url)
+        assert_interrupted(old)
+    assert offset(url) == reached
+    assert patch(url, reached, b"end").status == 204
+    found = content(url)
+    assert found == (line * (reached // len(line) + 1))[:reached] + b"end"
 
 
 def test_others_are_not_disturbed(server: Server) -> None:

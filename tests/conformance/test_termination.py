@@ -20,6 +20,8 @@ from tests.conformance.uploads import (
     nothing_happens,
     partial,
     patch,
+    pouring,
+    record,
     refused,
     running,
     unchanged,
@@ -95,6 +97,15 @@ def test_A125_a_running_patch_ends_and_brings_nothing_back(server: Server) -> No
         connection.offer(b"67890")
         answers = connection.end_of_answers()
         assert all(400 <= answer.status < 500 for answer in answers)
+    assert_gone(server, url)
+
+
+def test_A125_nor_does_one_that_sends_all_the_time(server: Server) -> None:
+    url = create(server, 2**40)
+    with running(server, url, b"12345", 2**40) as connection, pouring(connection):
+        eventually(lambda: record(server, url)["offset"] > 2**20)
+        delete(url)
+        assert all(400 <= answer.status < 500 for answer in connection.end_of_answers())
     assert_gone(server, url)
 
 

@@ -140,7 +140,7 @@ def test_A154_it_can_be_deleted_before_it_is_done(server: Server) -> None:
 
 
 def test_A154_with_an_expired_part_it_is_410(serve: Serve) -> None:
-    server = serve("--expire-after", "300ms")
+    server = serve("--expire-after", "1s")
     part = create(server, 5, PARTIAL, data=b"123")
     url = located(server, final(server, part))
     eventually(lambda: head(url).status == 410)

@@ -6,9 +6,10 @@ import base64
 import hashlib
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -207,6 +208,24 @@ def running(
         if committed:
             eventually(lambda: record(server, url)["offset"] == len(data))
         yield connection
+
+
+@contextmanager
+def pouring(connection: Connection, data: bytes = bytes(64 * 1024), most: int = 20_000) -> Iterator[None]:
+    """Send `data` over and over, at most so many times, until the server has had enough."""
+
+    def pour() -> None:
+        with suppress(OSError):
+            for _ in range(most):
+                connection.send(data)
+
+    thread = Thread(target=pour)
+    thread.start()
+    try:
+        yield
+    finally:
+        connection.abort()
+        thread.join()
 
 
 def checksum(algorithm: str, data: bytes) -> str:
