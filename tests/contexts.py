@@ -31,12 +31,18 @@ class Clock:
 
 @asynccontextmanager
 async def context_in(
-    folder: Path, policy: Policy | None = None, *, clock: Clock | None = None, record_events: bool = False
+    folder: Path,
+    policy: Policy | None = None,
+    *,
+    clock: Clock | None = None,
+    record_events: bool = False,
+    capacity: int | None = None,
+    key_template: str = "{id}",
 ) -> AsyncIterator[Context]:
     """A context whose stores live in `folder`; opening it again finds what was there."""
-    info = await SqliteInfoStore.open(folder / "tusfleet.db", durable=False, capacity=None)
+    info = await SqliteInfoStore.open(folder / "tusfleet.db", durable=False, capacity=capacity)
     try:
-        data = FilesystemDataStore(folder, durable=False, checkpoint_interval=1.0)
+        data = FilesystemDataStore(folder, durable=False, checkpoint_interval=1.0, key_template=key_template)
         await data.prepare()
         epoch = await info.next_epoch()
         ids = count()

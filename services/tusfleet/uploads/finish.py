@@ -6,6 +6,7 @@ from tusfleet.uploads.context import Context
 from tusfleet.uploads.errors import DataLost
 from tusfleet.uploads.models import EventType, State, Upload
 from tusfleet.uploads.ports import Lease
+from tusfleet.uploads.terminate import free
 
 
 async def finish(context: Context, upload: Upload, lease: Lease) -> Upload:
@@ -49,5 +50,4 @@ async def fail(context: Context, upload: Upload, lease: Lease) -> Upload:
         {"state": State.FAILED, "ended_at": context.clock(), "expires_at": None, "reserved": 0},
         EventType.FAILED,
     )
-    await context.data.abort(failed)
-    return failed
+    return await free(context, failed, lease)

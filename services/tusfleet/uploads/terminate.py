@@ -26,9 +26,16 @@ async def terminate(context: Context, intent: Terminate, principal: Principal) -
 
 
 async def discard(context: Context, upload: Upload, lease: Lease) -> None:
-    """Turn an upload into a tombstone and free its bytes."""
+    """End an upload, free its bytes and forget it; its tombstone stays only if that is cut short."""
     ended = await context.commit(upload, lease, _ended(context, State.TERMINATED), EventType.TERMINATED)
     await context.data.abort(ended)
+    await context.info.delete(ended)
+
+
+async def free(context: Context, ended: Upload, lease: Lease) -> Upload:
+    """Free the bytes of a tombstone that is kept, and forget where they were: that place may be another upload's now."""
+    await context.data.abort(ended)
+    return await context.info.commit(ended, lease.fence, {"placement": {}})
 
 
 async def expire(context: Context, upload: Upload) -> bool:
@@ -41,7 +48,7 @@ async def expire(context: Context, upload: Upload) -> bool:
         if current is None or not context.overdue(current):
             return False
         expired = await context.commit(current, lease, _ended(context, State.EXPIRED), EventType.EXPIRED)
-        await context.data.abort(expired)
+        await free(context, expired, lease)
         return True
     finally:
         await lease.release()

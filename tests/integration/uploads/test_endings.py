@@ -1,0 +1,47 @@
+"""Ends of uploads: what they take away, and what they must not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.contexts import Clock, context_in
+from tests.integration.uploads.steps import PARTIAL, create, delete
+from tusfleet.janitor.sweeper import Sweeper
+from tusfleet.uploads.context import Context, Policy
+from tusfleet.uploads.models import Metadata
+
+pytestmark = pytest.mark.anyio
+
+TTL = timedelta(days=7)
+NAMED = Metadata.of({"filename": "report.pdf"})
+
+
+async def sweep(context: Context) -> None:
+    await Sweeper(context, interval=3600, tombstone_ttl=TTL).sweep()
+
+
+async def test_the_burial_of_a_terminated_upload_spares_the_next_file_of_its_name(tmp_path: Path) -> None:
+    clock = Clock()
+    async with context_in(tmp_path, clock=clock, key_template="{filename}") as context:
+        first = await create(context, 5, b"first", metadata=NAMED)
+        await delete(context, first.id)
+        await create(context, 6, b"second", metadata=NAMED)
+        clock.forward(1)
+        await sweep(context)
+    assert (tmp_path / "files" / "report.pdf").read_bytes() == b"second"
+
+
+async def test_the_burial_of_an_expired_upload_spares_the_next_file_of_its_name(tmp_path: Path) -> None:
+    clock = Clock()
+    policy = Policy(expire_after=timedelta(hours=1))
+    async with context_in(tmp_path, policy, clock=clock, key_template="{filename}") as context:
+        await create(context, 5, b"first", metadata=NAMED, concat=PARTIAL)
+        clock.forward(3601)
+        await sweep(context)
+        await create(context, 6, b"second", metadata=NAMED)
+        clock.forward(TTL.total_seconds() + 1)
+        await sweep(context)
+    assert (tmp_path / "files" / "report.pdf").read_bytes() == b"second"
