@@ -33,7 +33,7 @@ async def discard(context: Context, upload: Upload, lease: Lease) -> None:
 
 
 async def free(context: Context, ended: Upload, lease: Lease) -> Upload:
-    """Free the bytes of a tombstone that is kept, and forget where they were: that place may be another upload's now."""
+    """Free the bytes of a tombstone that is kept, and forget where they were: others may have that place soon."""
     await context.data.abort(ended)
     return await context.info.commit(ended, lease.fence, {"placement": {}})
 
