@@ -29,8 +29,7 @@ async def create_final(context: Context, upload: Upload, principal: Principal) -
     if length is not None and context.policy.max_size is not None and length > context.policy.max_size:
         raise TooLarge(f"The parts have {length} bytes together; the limit is {context.policy.max_size}")
     upload = replace(upload, length=length, reserved=length or 0, expires_at=context.expiry())
-    await context.info.insert(upload, context.events(EventType.CREATED, upload))
-    return await drive(context, upload)
+    return await drive(context, await context.insert(upload))
 
 
 async def drive(context: Context, upload: Upload) -> Upload:

@@ -63,22 +63,33 @@ class Context:
     on_event: Callable[[], None] | None = None
     draining: bool = False
 
-    def events(self, type: EventType, upload: Upload) -> list[Event]:
-        """Count that something happened to `upload`, and make the events to commit with it."""
-        self.metrics.uploads.labels(type.value.removeprefix("upload.")).inc()
-        return [Event(self.new_id(), type, self.clock(), upload)] if self.record_events else []
+    async def insert(self, upload: Upload) -> Upload:
+        """Add the record of a new upload, with the event that tells of it."""
+        events = self._events(EventType.CREATED, upload)
+        await self.info.insert(upload, events)
+        self._happened(EventType.CREATED, events)
+        return upload
 
     async def commit(self, upload: Upload, lease: Lease, change: Change, event: EventType | None = None) -> Upload:
         """Commit a change under a lease, with the event that tells of it."""
-        events = self.events(event, replace(upload, **change)) if event is not None else []
+        events = [] if event is None else self._events(event, replace(upload, **change))
         try:
             committed = await self.info.commit(upload, lease.fence, change, events)
         except FenceLost:
             self.metrics.fenced.inc()
             raise
+        if event is not None:
+            self._happened(event, events)
+        return committed
+
+    def _events(self, type: EventType, upload: Upload) -> list[Event]:
+        return [Event(self.new_id(), type, self.clock(), upload)] if self.record_events else []
+
+    def _happened(self, type: EventType, events: list[Event]) -> None:
+        """Count something that has been committed, and tell of its events."""
+        self.metrics.uploads.labels(type.value.removeprefix("upload.")).inc()
         if events and self.on_event is not None:
             self.on_event()
-        return committed
 
     def expiry(self, before: datetime | None = None) -> datetime | None:
         """When an upload that gets bytes now expires; never earlier than `before`."""

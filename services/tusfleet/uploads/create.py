@@ -6,20 +6,25 @@ from tusfleet.uploads.append import TrailerChecksum, write
 from tusfleet.uploads.concatenate import create_final, part_finished
 from tusfleet.uploads.context import Context
 from tusfleet.uploads.errors import (
+    AlreadyExists,
     BadRequest,
     ChecksumMismatch,
     HookFailed,
     InvalidHeader,
     LengthExceeded,
+    StoreFull,
     TooLarge,
     UnsupportedChecksum,
     UnsupportedMediaType,
 )
 from tusfleet.uploads.finish import finish
 from tusfleet.uploads.intents import Append, Body, Create
-from tusfleet.uploads.models import EventType, Principal, State, Upload, valid_id
+from tusfleet.uploads.models import Principal, State, Upload, valid_id
 from tusfleet.uploads.ports import ByteStream
 from tusfleet.uploads.terminate import discard
+
+_REFUSALS = (BadRequest, ChecksumMismatch, InvalidHeader, LengthExceeded, StoreFull, TooLarge, UnsupportedChecksum)
+"""After these a creation leaves nothing behind; after others what arrived is kept."""
 
 
 async def create(
@@ -33,9 +38,11 @@ async def create(
     """Create an upload; with a body, store its bytes too.
 
     Raises:
-        UnsupportedMediaType, LengthExceeded, TooLarge, StoreFull, InvalidConcatenation: nothing was created.
+        UnsupportedMediaType, LengthExceeded, TooLarge, StoreFull, InvalidConcatenation, AlreadyExists, Locked: nothing
+            was created.
         ChecksumMismatch: nothing was kept.
-        BodyCut, BodyStalled, Interrupted, Draining: the body ended early; what arrived is kept until it expires.
+        BodyCut, BodyStalled, Interrupted, Draining: the body ended early; what arrived, if anything did, is kept until
+            it expires.
         UploadError: whatever the hook refuses with.
     """
     body = await _first_bytes(intent.body, stream)
@@ -56,14 +63,18 @@ async def create(
         upload = await context.hooks.before_create(upload)
         if not valid_id(upload.id):
             raise HookFailed("The hook gave an id that is not 1-128 of A-Z a-z 0-9 _ -")
+        if await context.info.read(upload.id) is not None:
+            # Before its lease is taken, which would interrupt whoever is writing it.
+            raise AlreadyExists
     if upload.is_final:
         return await create_final(context, upload, principal)
-    await context.info.insert(upload, context.events(EventType.CREATED, upload))
     if body is not None and stream is not None and (body.length != 0 or body.verified):
         upload = await _write(context, upload, body, stream, trailer)
     elif upload.length == 0:
         async with context.leased(upload.id) as lease:
-            upload = await finish(context, upload, lease)
+            upload = await finish(context, await context.insert(upload), lease)
+    else:
+        await context.insert(upload)
     if upload.is_partial and upload.state is State.FINISHED:
         await part_finished(context, upload)
     return upload
@@ -92,10 +103,12 @@ def _guard(context: Context, intent: Create, body: Body | None) -> None:
 
 
 async def _write(context: Context, upload: Upload, body: Body, stream: ByteStream, trailer: TrailerChecksum) -> Upload:
+    # The lease comes first: a server that gives none any more makes no record either, and nobody gets in between.
     async with context.leased(upload.id) as lease:
+        await context.insert(upload)
         try:
             return await write(context, upload, lease, Append(upload.id, 0, body), upload.length, stream, trailer)
-        except (BadRequest, ChecksumMismatch, InvalidHeader, LengthExceeded, TooLarge, UnsupportedChecksum):
+        except _REFUSALS:
             # The client is told no URL, so nobody could ever go on with it.
             current = await context.info.read(upload.id)
             if current is not None:

@@ -1,0 +1,78 @@
+"""Creations that are refused, hindered or raced: what is left of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.contexts import context_in
+from tests.integration.uploads.steps import append, create
+from tests.kits.streams import FakeStream
+from tusfleet.hooks.python import PythonHooks
+from tusfleet.janitor.sweeper import Sweeper
+from tusfleet.uploads.context import Context
+from tusfleet.uploads.errors import AlreadyExists, Draining, StoreFull
+from tusfleet.uploads.models import EventType, State, Upload
+
+pytestmark = pytest.mark.anyio
+
+
+async def named(upload: Upload) -> Upload:
+    return replace(upload, id="chosen")
+
+
+def counted(context: Context, event: str) -> float:
+    return context.metrics.registry.get_sample_value("tusfleet_uploads_total", {"event": event}) or 0.0
+
+
+@pytest.mark.parametrize(("length", "data"), [(0, b""), (10, b"12345")])
+async def test_a_server_that_shuts_down_makes_no_record_that_nobody_is_told_of(
+    tmp_path: Path, length: int, data: bytes
+) -> None:
+    async with context_in(tmp_path) as context:
+        context.locker.drain()
+        with pytest.raises(Draining):
+            await create(context, length, data)
+        assert (await context.info.usage()).uploads == 0
+
+
+async def test_a_refused_creation_does_not_count_as_created(tmp_path: Path) -> None:
+    async with context_in(tmp_path, capacity=10) as context:
+        with pytest.raises(StoreFull):
+            await create(context, 11)
+        assert counted(context, "created") == 0
+        await create(context, 10)
+        assert counted(context, "created") == 1
+
+
+async def test_a_taken_id_is_refused_without_disturbing_its_writer(tmp_path: Path) -> None:
+    async with context_in(tmp_path) as context:
+        context.hooks = PythonHooks(named)
+        await create(context, 10, b"12345")
+        writer = FakeStream(b"67890")
+        async with context.leased("chosen") as lease:
+            lease.on_request(writer.interrupt)
+            for data in (b"", b"other"):
+                with pytest.raises(AlreadyExists):
+                    await create(context, len(data), data)
+            assert await writer.read(5, 0) == [b"67890"]
+        assert (await append(context, "chosen", 5, b"67890")).state is State.FINISHED
+
+
+async def test_an_empty_upload_that_the_sweeper_meets_at_its_birth_is_finished_once(tmp_path: Path) -> None:
+    async with context_in(tmp_path, record_events=True) as context:
+        sweeper = Sweeper(context, 3600, timedelta(days=7))
+
+        insert = context.info.insert
+
+        async def insert_and_sweep(*args: object) -> None:
+            await insert(*args)  # type: ignore[arg-type]
+            await sweeper.sweep()
+
+        context.info.insert = insert_and_sweep  # type: ignore[method-assign, assignment]
+        await create(context, 0)
+        finished = [event for event in await context.info.outbox() if event.type is EventType.FINISHED]
+        assert len(finished) == 1
