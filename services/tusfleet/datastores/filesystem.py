@@ -192,6 +192,7 @@ class FilesystemDataStore:
         os.unlink(placed)
 
     def _probe(self) -> None:
+        os.stat(self._places.files)  # without it no upload could finish
         os.unlink(self._write_probe())
 
     def _write_probe(self) -> str:
