@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -37,8 +38,6 @@ def main(arguments: list[str]) -> int:
         print(f"Not measured: {name}: {reason}", file=sys.stderr)
     sizes = _QUICK if options.quick else Sizes()
     results = Results(servers, [workload for workload in workloads(sizes) if _wanted(workload, options.only)])
-    with tempfile.TemporaryDirectory(prefix="tusfleet-bench-", dir=options.disk) as folder:
-        _measure_all(results, options.rounds, Path(folder))
     circumstances = Circumstances(
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         command=f'make bench ARGS="{" ".join(arguments)}"' if arguments else "make bench",
@@ -46,9 +45,15 @@ def main(arguments: list[str]) -> int:
         rounds=options.rounds,
         missing=missing,
     )
-    text = render(results, circumstances, _baseline(servers, options.against))
-    options.output.write_text(text, encoding="utf-8")
-    print(text)
+    baseline = _baseline(servers, options.against)
+    load = Load()
+    with tempfile.TemporaryDirectory(prefix="tusfleet-bench-", dir=options.disk) as folder:
+        for number in range(1, options.rounds + 1):
+            _measure_all(results, load, Path(folder), f"round {number}/{options.rounds}")
+            # After every round, so that what was measured survives an interruption.
+            text = render(results, replace(circumstances, rounds=number), baseline)
+            options.output.write_text(text, encoding="utf-8")
+    print(options.output.read_text(encoding="utf-8"))
     return 0
 
 
@@ -56,7 +61,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Compare upload servers; see bench/README.md.")
     everybody = [*OURS, *PEERS]
     add = parser.add_argument
-    add("--rounds", type=int, help="how often the servers take turns (default 5, with --quick 1)")
+    add("--rounds", type=_count, help="how often the servers take turns (default 5, with --quick 1)")
     add("--quick", action="store_true", help="a quarter of the bytes, one round: shows that all works")
     add("--only", type=_list, default=[], help="workloads by the beginning of their names: P1,P3,P5,download")
     add("--servers", type=_list, default=everybody, help=f"some of {','.join(everybody)}")
@@ -70,6 +75,12 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise ValueError
+    return count
+
+
 def _list(text: str) -> list[str]:
     return [item for item in text.split(",") if item]
 
@@ -78,13 +89,11 @@ def _wanted(workload: Workload, only: list[str]) -> bool:
     return not only or any(workload.key.startswith(name) for name in only)
 
 
-def _measure_all(results: Results, rounds: int, disk: Path) -> None:
-    load = Load()
-    for number in range(1, rounds + 1):
-        for workload in results.workloads:
-            for server in filter(workload.takes, results.servers):
-                print(f"round {number}/{rounds}  {workload.key}  {server.name}", file=sys.stderr, flush=True)
-                _measure(results, load, workload, server, disk)
+def _measure_all(results: Results, load: Load, disk: Path, label: str) -> None:
+    for workload in results.workloads:
+        for server in filter(workload.takes, results.servers):
+            print(f"{label}  {workload.key}  {server.name}", file=sys.stderr, flush=True)
+            _measure(results, load, workload, server, disk)
 
 
 def _measure(results: Results, load: Load, workload: Workload, server: Server, disk: Path) -> None:
