@@ -93,11 +93,11 @@ class Service:
             self._context.draining = True
             self._context.locker.drain()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Answer one request; `start` comes first."""
         if self._app is None:
             raise RuntimeError("The server has not been started, or is stopped already")
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     async def _compose(self, stack: AsyncExitStack) -> Context:
         settings = self.settings

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tusfleet.gateway.health import Health
 from tusfleet.gateway.replies import send_problem
 from tusfleet.protocols.tus import RESUMABLE
 from tusfleet.uploads.errors import NotFound
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 API_PATH = "/api/v1"
 
@@ -22,26 +25,25 @@ class Dispatcher:
         api: the API below `API_PATH`.
     """
 
-    def __init__(self, base_path: str, uploads: Any, health: Health, api: Any) -> None:
+    def __init__(self, base_path: str, uploads: Application, health: Health, api: Application) -> None:
         self._base_path = base_path
         self._below = base_path + "/"
         self._uploads = uploads
         self._health = health
         self._api = api
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request."""
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        """Answer one request. No coroutine of its own: a silent client would hold its frame."""
         if scope["type"] != "http":
             raise RuntimeError(f"This application answers HTTP only, not {scope['type']}")
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         if path == self._base_path or path.startswith(self._below):
-            await self._uploads(scope, receive, send)
-        elif path in Health.PATHS:
-            await self._health(scope, receive, send)
-        elif path.startswith(API_PATH + "/"):
-            await self._api(scope, receive, send)
-        elif path == "*" and scope["method"] == "OPTIONS":
-            await self._uploads({**scope, "path": scope.get("root_path", "") + self._base_path}, receive, send)
-        else:
-            error = NotFound("There is nothing at this path")
-            await send_problem(send, error, [RESUMABLE], method=scope["method"])
+            return self._uploads(scope, receive, send)
+        if path in Health.PATHS:
+            return self._health(scope, receive, send)
+        if path.startswith(API_PATH + "/"):
+            return self._api(scope, receive, send)
+        if path == "*" and scope["method"] == "OPTIONS":
+            return self._uploads({**scope, "path": scope.get("root_path", "") + self._base_path}, receive, send)
+        error = NotFound("There is nothing at this path")
+        return send_problem(send, error, [RESUMABLE], method=scope["method"])

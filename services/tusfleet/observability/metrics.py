@@ -18,7 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # The time at which each series was made would double the page and tells nothing that is asked for.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "http_requests", "Requests answered.", ("method", "status"), registry=self.registry, namespace=NAMESPACE

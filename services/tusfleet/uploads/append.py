@@ -25,7 +25,7 @@ from tusfleet.uploads.errors import (
     UploadError,
 )
 from tusfleet.uploads.finish import fail, finish
-from tusfleet.uploads.intents import Append, Checksum
+from tusfleet.uploads.intents import Append, Body, Checksum
 from tusfleet.uploads.models import BodyEnd, Change, Checkpoint, Principal, State, Upload
 from tusfleet.uploads.ports import ByteStream, Lease
 from tusfleet.uploads.streams import HashedStream, LimitedStream
@@ -53,12 +53,16 @@ async def append(
     if not principal.admin:
         # Before the lease: somebody who may not see the upload makes nobody let go of it.
         await context.present(intent.id, principal)
-    async with context.leased(intent.id) as lease:
+    # Not `leased`: a silent client would hold that generator and its frames for as long.
+    lease = await context.locker.acquire(intent.id, context.policy.lock_timeout)
+    try:
         upload = await context.present(intent.id, principal)
         if upload.state is State.FINISHING and not upload.is_final:
             upload = await finish(context, upload, lease)
         length = guard(context, upload, intent)
         upload = await write(context, upload, lease, intent, length, stream, trailer)
+    finally:
+        await lease.release()
     if upload.is_partial and upload.state is State.FINISHED:
         await part_finished(context, upload)
     return upload
@@ -106,12 +110,16 @@ async def write(
     if intent.body.verified:
         hasher = Hasher(intent.body.checksum.algorithm if intent.body.checksum else None)
         stream = HashedStream(stream, hasher)
-    limited = writing.limited(stream)
-    if hasher is None:
-        await writing.store(limited)
-    else:
-        await writing.store_verified(limited, hasher, intent.body.checksum, trailer)
-    if limited.full is not None:
+    limited = writing.limited(stream, intent.body)
+    try:
+        if hasher is None:
+            await writing.store(limited)
+        else:
+            await writing.store_verified(limited, hasher, intent.body.checksum, trailer)
+    except DataLost:
+        await writing.fail()
+        raise
+    if isinstance(limited, LimitedStream) and limited.full is not None:
         await writing.settle()
         raise limited.full
     if limited.end is not BodyEnd.COMPLETE and intent.body.length != 0:
@@ -139,6 +147,8 @@ def early(context: Context, end: BodyEnd | None) -> UploadError:
 class _Writing:
     """One body on its way into one upload: the record as it stands, and the commits that move it."""
 
+    __slots__ = ("_turn", "context", "lease", "length", "upload")
+
     def __init__(self, context: Context, upload: Upload, lease: Lease, length: int | None) -> None:
         self.context = context
         self.upload = upload
@@ -146,8 +156,11 @@ class _Writing:
         self.length = length
         self._turn = asyncio.Lock()
 
-    def limited(self, stream: ByteStream) -> LimitedStream:
+    def limited(self, stream: ByteStream, body: Body) -> ByteStream:
         maximum = self.context.policy.max_size
+        waits = self.context.policy.bounded and self.upload.length is None
+        if body.length is not None and not waits:
+            return stream  # `guard` has checked its length, and HTTP gives no more than that
         limit: int | None
         excess: Callable[[], UploadError]
         if self.length is not None:
@@ -156,7 +169,6 @@ class _Writing:
         else:
             limit = None if maximum is None else maximum - self.upload.offset
             excess = partial(TooLarge, f"The upload would be larger than {maximum} bytes")
-        waits = self.context.policy.bounded and self.upload.length is None
         return LimitedStream(stream, limit, excess, self._reserve if waits else None)
 
     async def _reserve(self) -> int:
@@ -166,13 +178,14 @@ class _Writing:
             self.upload = await self.context.commit(self.upload, self.lease, {"reserved": before + step})
             return step
 
-    async def store(self, stream: LimitedStream) -> None:
+    async def store(self, stream: ByteStream) -> None:
+        # Closed before the lease is given back: no write may be under way then.
         async with aclosing(self._checkpoints(stream)) as checkpoints:
             async for checkpoint in checkpoints:
                 await self._commit(checkpoint)
 
     async def store_verified(
-        self, stream: LimitedStream, hasher: Hasher, announced: Checksum | None, trailer: TrailerChecksum
+        self, stream: ByteStream, hasher: Hasher, announced: Checksum | None, trailer: TrailerChecksum
     ) -> None:
         last = None
         async with aclosing(self._checkpoints(stream)) as checkpoints:
@@ -187,21 +200,12 @@ class _Writing:
         if last is not None:
             await self._commit(last)
 
-    async def _checkpoints(self, stream: LimitedStream) -> AsyncGenerator[Checkpoint, None]:
+    def _checkpoints(self, stream: ByteStream) -> AsyncGenerator[Checkpoint, None]:
         if self.upload.state is State.FINISHED:
-            # It is a whole object now, with nowhere to add bytes; reading fails when there are any.
-            await stream.read(1, 0)
-            return
-        try:
-            # Closed before the lease is given back: no write may be under way then.
-            async with aclosing(self.context.data.append(self.upload, stream)) as checkpoints:
-                async for checkpoint in checkpoints:
-                    yield checkpoint
-        except DataLost:
-            await self._failed()
-            raise
+            return _nothing(stream)
+        return self.context.data.append(self.upload, stream)
 
-    async def _failed(self) -> None:
+    async def fail(self) -> None:
         async with self._turn:
             self.upload = await fail(self.context, self.upload, self.lease)
 
@@ -236,3 +240,11 @@ class _Writing:
             async with self._turn:
                 self.upload = await self.context.commit(self.upload, self.lease, change)
         return self.upload
+
+
+async def _nothing(stream: ByteStream) -> AsyncGenerator[Checkpoint, None]:
+    """Store nothing in a whole object, which has nowhere to add bytes; reading fails when there are any."""
+    await stream.read(1, 0)
+    none: tuple[Checkpoint, ...] = ()
+    for checkpoint in none:
+        yield checkpoint
