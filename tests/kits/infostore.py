@@ -427,18 +427,19 @@ class InfoStoreKit:
 
     # finals_of
 
-    async def test_finals_of_gives_the_open_ones_that_wait_for_the_part(self, store: InfoStore) -> None:
+    async def test_finals_of_gives_those_that_wait_for_the_part(self, store: InfoStore) -> None:
         for upload in (
             record("p", concat=Concat(ConcatKind.PARTIAL, "partial")),
             final("f1", "p", "q"),
             final("f2", "q", "p", "p"),
             final("f3", "q"),
+            final("f4", "q", state=State.FINISHING),
             final("done", "p", state=State.FINISHED),
             final("dead", "p", state=State.TERMINATED),
         ):
             await store.insert(upload)
         assert sorted(await store.finals_of("p")) == ["f1", "f2"]
-        assert sorted(await store.finals_of("q")) == ["f1", "f2", "f3"]
+        assert sorted(await store.finals_of("q")) == ["f1", "f2", "f3", "f4"]
         assert await store.finals_of("f1") == []
 
     async def test_a_final_that_is_finished_or_deleted_waits_no_more(self, store: InfoStore) -> None:

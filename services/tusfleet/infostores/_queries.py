@@ -34,7 +34,7 @@ MANY = f"""SELECT json_group_array(json_array({_NAMES})) FROM uploads
     WHERE id IN (SELECT value FROM json_each(?))"""
 FINALS_OF = """SELECT json_group_array(json_array(uploads.seq, uploads.id))
     FROM finals CROSS JOIN uploads ON uploads.id = finals.final
-    WHERE finals.part = ? AND uploads.state = 'open'"""
+    WHERE finals.part = ? AND uploads.state IN ('open', 'finishing')"""
 OUTBOX = """SELECT json_group_array(json_array(seq, json(event)))
     FROM (SELECT seq, event FROM outbox ORDER BY seq LIMIT ?)"""
 _ROWS = f"SELECT seq, {_NAMES} FROM uploads"

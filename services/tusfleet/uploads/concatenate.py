@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tusfleet.uploads.context import Context
-from tusfleet.uploads.errors import DataLost, FenceLost, Gone, InvalidConcatenation, StoreFull, TooLarge, Unavailable
+from tusfleet.uploads.errors import (
+    DataLost,
+    Draining,
+    FenceLost,
+    Gone,
+    InvalidConcatenation,
+    Locked,
+    StoreFull,
+    TooLarge,
+    Unavailable,
+)
 from tusfleet.uploads.finish import fail
 from tusfleet.uploads.models import EventType, Principal, State, Upload
 from tusfleet.uploads.ports import Lease
+from tusfleet.uploads.terminate import discard
 
 
 async def create_final(context: Context, upload: Upload, principal: Principal) -> Upload:
@@ -17,7 +28,8 @@ async def create_final(context: Context, upload: Upload, principal: Principal) -
     Raises:
         InvalidConcatenation: a part is unknown, not partial, or gone.
         TooLarge: the sum of the parts is beyond the limit.
-        StoreFull: there is no room for the sum.
+        StoreFull: there is no room for the sum; nothing was created.
+        Unavailable: try again later.
     """
     parts = await _parts(context, upload)
     for id, part in zip(_ids(upload), parts, strict=True):
@@ -29,14 +41,25 @@ async def create_final(context: Context, upload: Upload, principal: Principal) -
     if length is not None and context.policy.max_size is not None and length > context.policy.max_size:
         raise TooLarge(f"The parts have {length} bytes together; the limit is {context.policy.max_size}")
     upload = replace(upload, length=length, reserved=length or 0, expires_at=context.expiry())
-    return await drive(context, await context.insert(upload))
+    await context.insert(upload)
+    try:
+        return await drive(context, upload)
+    except (StoreFull, Unavailable):
+        # The client is told no URL and asks again: the parts must not be merged twice.
+        async with context.leased(upload.id) as lease:
+            current = await context.info.read(upload.id)
+            if current is not None and current.state.alive:
+                await discard(context, current, lease)
+        raise
 
 
 async def drive(context: Context, upload: Upload) -> Upload:
     """Merge a final upload if its parts are finished and nobody else is at it; give the record as it is then."""
     lease = context.locker.try_acquire(upload.id)
-    if lease is None:
-        return upload
+    return upload if lease is None else await _drive(context, upload, lease)
+
+
+async def _drive(context: Context, upload: Upload, lease: Lease) -> Upload:
     try:
         current = await context.info.read(upload.id)
         if current is None or current.state not in (State.OPEN, State.FINISHING):
@@ -56,7 +79,7 @@ async def _merge(context: Context, upload: Upload, lease: Lease) -> Upload:
         upload = await _declare(context, upload, lease, length)
     present = [part for part in parts if part is not None]
     if any(part.state is not State.FINISHED for part in present):
-        return upload
+        return await _put_off(context, upload, lease, present)
     if upload.state is State.OPEN:
         upload = await context.commit(upload, lease, {"state": State.FINISHING})
     try:
@@ -65,7 +88,9 @@ async def _merge(context: Context, upload: Upload, lease: Lease) -> Upload:
     except DataLost:
         await fail(context, upload, lease)
         raise
-    finished = await context.commit(
+    # Before the last commit, after which nobody would come back to them; until then `expire` keeps them.
+    await _let_go(context, present)
+    return await context.commit(
         upload,
         lease,
         {
@@ -77,8 +102,14 @@ async def _merge(context: Context, upload: Upload, lease: Lease) -> Upload:
         },
         EventType.FINISHED,
     )
-    await _let_go(context, present)
-    return finished
+
+
+async def _put_off(context: Context, upload: Upload, lease: Lease, parts: list[Upload]) -> Upload:
+    """Bytes of a part are bytes of the final upload: that lives at least as long as the parts it waits for."""
+    latest = max((part.expires_at for part in parts if part.expires_at is not None), default=None)
+    if upload.expires_at is None or latest is None or latest <= upload.expires_at:
+        return upload
+    return await context.commit(upload, lease, {"expires_at": latest})
 
 
 async def _declare(context: Context, upload: Upload, lease: Lease, length: int) -> Upload:
@@ -93,11 +124,13 @@ async def part_finished(context: Context, part: Upload) -> None:
     """Merge the final uploads that waited for `part`; what cannot be merged now is left to the janitor."""
     for id in await context.info.finals_of(part.id):
         final = await context.info.read(id)
-        if final is None:
+        if final is None or final.state is not State.OPEN:
             continue
         try:
-            await drive(context, final)
-        except (DataLost, FenceLost, Gone, StoreFull, TooLarge, Unavailable):
+            # Whoever holds it may have looked at the parts too early, and would leave it as it is.
+            lease = await context.locker.acquire(id, context.policy.lock_timeout)
+            await _drive(context, final, lease)
+        except (DataLost, Draining, FenceLost, Gone, Locked, StoreFull, TooLarge, Unavailable):
             # The answer to the part is about the part: whoever asks for the final one is told what is wrong with it.
             continue
 

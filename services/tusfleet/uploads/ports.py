@@ -179,7 +179,7 @@ class InfoStore(Protocol):
         ...
 
     async def finals_of(self, part_id: str) -> list[str]:
-        """The ids of the open final uploads that wait for the partial upload `part_id`."""
+        """The ids of the final uploads, not finished yet, that wait for the partial upload `part_id`."""
         ...
 
     async def usage(self) -> Usage:

@@ -47,6 +47,8 @@ async def expire(context: Context, upload: Upload) -> bool:
         current = await context.info.read(upload.id)
         if current is None or not context.overdue(current):
             return False
+        if current.state is State.FINISHED and await context.info.finals_of(current.id):
+            return False  # a part whose bytes are still to be merged; the final upload expires first
         expired = await context.commit(current, lease, _ended(context, State.EXPIRED), EventType.EXPIRED)
         await free(context, expired, lease)
         return True
