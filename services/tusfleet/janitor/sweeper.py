@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
 from tusfleet.observability.logs import LOGGER
@@ -21,6 +21,9 @@ logger = logging.getLogger(LOGGER)
 
 LEFTOVER_SECONDS = 60.0
 """Bytes without a record are removed at this age: a creation has both within milliseconds."""
+
+LEFTOVER_PAUSE = 3600.0
+"""Seconds between two looks for bytes without a record: each looks at every unfinished file, and few find anything."""
 
 PAGE = 100
 """Records taken at a time."""
@@ -42,6 +45,7 @@ class Sweeper:
         self._context = context
         self._interval = interval
         self._tombstone_ttl = tombstone_ttl
+        self._look_for_leftovers_at = float("-inf")
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -51,7 +55,8 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Make one pass. What fails is logged and left to the next one."""
-        for step in (self._expire, self._drive_on, self._bury, self._clear_leftovers):
+        # What has all of its bytes is finished rather than expired, however long the server was away.
+        for step in (self._drive_on, self._expire, self._bury, self._clear_leftovers):
             try:
                 await step()
             except UploadError as error:
@@ -60,29 +65,21 @@ class Sweeper:
     async def _expire(self) -> None:
         alive = frozenset({State.OPEN, State.FINISHING, State.FINISHED})
         async for upload in self._every(Query(states=alive, expires_before=self._context.clock())):
-            if await expire(self._context, upload):
-                logger.info("An upload expired", extra={"upload_id": upload.id})
+            with _left_for_later(upload):
+                if await expire(self._context, upload):
+                    logger.info("An upload expired", extra={"upload_id": upload.id})
 
     async def _drive_on(self) -> None:
         """Finish what has all of its bytes, and merge final uploads whose parts are there."""
         async for upload in self._every(Query(states=frozenset({State.FINISHING}), finals=False)):
-            await self._finish(upload)
+            async with self._unless_used(upload.id) as lease:
+                with _left_for_later(upload):
+                    current = await self._context.info.read(upload.id)
+                    if current is not None and lease is not None:
+                        await finish(self._context, current, lease)
         async for upload in self._every(Query(states=frozenset({State.OPEN, State.FINISHING}), finals=True)):
-            try:
+            with _left_for_later(upload):
                 await drive(self._context, upload)
-            except UploadError as error:
-                _not_now(upload, error)
-
-    async def _finish(self, upload: Upload) -> None:
-        async with self._unless_used(upload.id) as lease:
-            if lease is None:
-                return
-            try:
-                current = await self._context.info.read(upload.id)
-                if current is not None:
-                    await finish(self._context, current, lease)
-            except UploadError as error:
-                _not_now(upload, error)
 
     async def _bury(self) -> None:
         """Forget tombstones, after making sure that their bytes are gone: who made them may have died before that."""
@@ -90,20 +87,37 @@ class Sweeper:
         for states, before in ((_TERMINATED, now), (_GONE, now - self._tombstone_ttl)):
             async for upload in self._every(Query(states=states, ended_before=before)):
                 async with self._unless_used(upload.id) as lease:
-                    if lease is not None:
-                        await self._context.data.abort(upload)
-                        await self._context.info.delete(upload)
+                    with _left_for_later(upload):
+                        if lease is not None:
+                            await self._context.data.abort(upload)
+                            await self._context.info.delete(upload)
 
     async def _clear_leftovers(self) -> None:
         """Remove bytes that no record speaks of any more."""
+        now = asyncio.get_running_loop().time()
+        if now < self._look_for_leftovers_at:
+            return
+        batch = []
         async for found in self._context.data.leftovers(LEFTOVER_SECONDS):
+            batch.append(found)
+            if len(batch) == PAGE:
+                await self._clear(batch)
+                batch = []
+        await self._clear(batch)
+        self._look_for_leftovers_at = now + LEFTOVER_PAUSE
+
+    async def _clear(self, batch: list[Upload]) -> None:
+        # Nearly all have a record: that is found out for many at once.
+        records = await self._context.info.read_many([found.id for found in batch])
+        for found, record in zip(batch, records, strict=True):
+            if record is not None and record.state.alive:
+                continue
             # Under the lease: an id may be used again, and its new bytes must not be taken for the old ones.
             async with self._unless_used(found.id) as lease:
-                if lease is None:
-                    continue
-                upload = await self._context.info.read(found.id)
-                if upload is None or not upload.state.alive:
-                    await self._context.data.abort(found if upload is None else upload)
+                with _left_for_later(found):
+                    upload = await self._context.info.read(found.id)
+                    if lease is not None and (upload is None or not upload.state.alive):
+                        await self._context.data.abort(found if upload is None else upload)
 
     @asynccontextmanager
     async def _unless_used(self, id: str) -> AsyncIterator[Lease | None]:
@@ -126,5 +140,11 @@ class Sweeper:
                 return
 
 
-def _not_now(upload: Upload, error: UploadError) -> None:
-    logger.info("An upload cannot be driven on now", extra={"upload_id": upload.id, "reason": error.code})
+@contextmanager
+def _left_for_later(upload: Upload) -> Iterator[None]:
+    """Leave what cannot be done now for one upload to the next pass: it holds up none of the others."""
+    try:
+        yield
+    except UploadError as error:
+        extra = {"upload_id": upload.id, "reason": error.code}
+        logger.warning("The sweeper cannot go on with an upload now: %s", error.detail, extra=extra)

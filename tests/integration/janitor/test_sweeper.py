@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,30 @@ async def test_an_upload_that_stood_between_its_two_last_commits_is_finished(
     assert record is not None
     assert record.state is State.FINISHED
     assert (tmp_path / "files" / upload.id).read_bytes() == b"1234567890"
+
+
+async def test_what_has_all_of_its_bytes_is_finished_rather_than_expired(context: Context, clock: Clock) -> None:
+    upload = await created(context, 5)
+    async for checkpoint in context.data.append(upload, FakeStream(b"12345")):
+        await context.info.commit(
+            upload, upload.fence, {"offset": 5, "placement": checkpoint.placement, "state": State.FINISHING}
+        )
+    clock.forward(24 * HOUR)
+    await sweep(context)
+    assert (await inspect(context, Inspect(upload.id), ANYBODY)).state is State.FINISHED
+
+
+async def test_what_cannot_be_removed_holds_up_nothing_else(context: Context, clock: Clock, tmp_path: Path) -> None:
+    stuck, other = await created(context, 10), await created(context, 10)
+    (tmp_path / "partial" / sha256(stuck.id.encode()).hexdigest()[:2] / stuck.id).mkdir()
+    clock.forward(HOUR + 1)
+    await sweep(context)
+    record = await context.info.read(other.id)
+    assert record is not None
+    assert record.state is State.EXPIRED
+    clock.forward(TTL.total_seconds() + 1)
+    await sweep(context)
+    assert [await context.info.read(other.id), (await context.info.read(stuck.id)) is None] == [None, False]
 
 
 async def test_a_final_upload_whose_parts_are_there_is_merged(context: Context, tmp_path: Path) -> None:
