@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 
 from tusfleet.uploads.checksums import Hasher
@@ -21,6 +21,7 @@ from tusfleet.uploads.errors import (
     InvalidHeader,
     LengthExceeded,
     OffsetMismatch,
+    StoreFull,
     TooLarge,
     UploadError,
 )
@@ -31,7 +32,7 @@ from tusfleet.uploads.ports import ByteStream, Lease
 from tusfleet.uploads.streams import HashedStream, LimitedStream
 
 RESERVE_STEP = 64 * 1024 * 1024
-"""Bytes set aside at a time for an upload of unknown length in a store of bounded size."""
+"""Bytes set aside beyond those that are there, for an upload of unknown length in a store of bounded size."""
 
 TrailerChecksum = Callable[[], Checksum | None]
 """Gives the checksum that came after the bytes; None when none did."""
@@ -119,6 +120,10 @@ async def write(
     except DataLost:
         await writing.fail()
         raise
+    except UploadError:
+        with suppress(UploadError):  # what went wrong is told; a reservation goes back with the next request then
+            await writing.settle()
+        raise
     if isinstance(limited, LimitedStream) and limited.full is not None:
         await writing.settle()
         raise limited.full
@@ -147,13 +152,14 @@ def early(context: Context, end: BodyEnd | None) -> UploadError:
 class _Writing:
     """One body on its way into one upload: the record as it stands, and the commits that move it."""
 
-    __slots__ = ("_turn", "context", "lease", "length", "upload")
+    __slots__ = ("_start", "_turn", "context", "lease", "length", "upload")
 
     def __init__(self, context: Context, upload: Upload, lease: Lease, length: int | None) -> None:
         self.context = context
         self.upload = upload
         self.lease = lease
         self.length = length
+        self._start = upload.offset
         self._turn = asyncio.Lock()
 
     def limited(self, stream: ByteStream, body: Body) -> ByteStream:
@@ -171,12 +177,19 @@ class _Writing:
             excess = partial(TooLarge, f"The upload would be larger than {maximum} bytes")
         return LimitedStream(stream, limit, excess, self._reserve if waits else None)
 
-    async def _reserve(self) -> int:
+    async def _reserve(self, size: int) -> int:
+        """Set room aside for `size` bytes of this body; give for how many there is room then."""
         async with self._turn:
-            before = self.upload.reserved
-            step = RESERVE_STEP if self.length is None else max(self.length - before, 1)
-            self.upload = await self.context.commit(self.upload, self.lease, {"reserved": before + step})
-            return step
+            needed = self._start + size if self.length is None else self.length
+            if self.upload.reserved < needed:
+                try:
+                    await self._set_aside(needed + (RESERVE_STEP if self.length is None else 0))
+                except StoreFull:
+                    await self._set_aside(needed)
+            return self.upload.reserved - self._start
+
+    async def _set_aside(self, size: int) -> None:
+        self.upload = await self.context.commit(self.upload, self.lease, {"reserved": size})
 
     async def store(self, stream: ByteStream) -> None:
         # Closed before the lease is given back: no write may be under way then.

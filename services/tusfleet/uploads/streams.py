@@ -43,7 +43,8 @@ class LimitedStream:
     Parameters:
         limit: most bytes it gives, None without a limit.
         excess: the error when there are more; it is raised by `read`.
-        allowance: asks for room for more bytes and gives how many more may come; None when room is no question.
+        allowance: asks for room for so many bytes from the beginning on, and gives for how many there is room then;
+            None when room is no question.
     """
 
     def __init__(
@@ -51,12 +52,13 @@ class LimitedStream:
         stream: ByteStream,
         limit: int | None,
         excess: Callable[[], UploadError],
-        allowance: Callable[[], Awaitable[int]] | None = None,
+        allowance: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
         self._stream = stream
         self._left = limit
         self._excess = excess
         self._allowance = allowance
+        self._given = 0
         self._room = 0
         self.full: StoreFull | None = None
         self._early: BodyEnd | None = None
@@ -81,13 +83,13 @@ class LimitedStream:
         if self._allowance is None:
             return True
         try:
-            while self._room < size:
-                self._room += await self._allowance()
+            if self._given + size > self._room:
+                self._room = await self._allowance(self._given + size)
         except StoreFull as error:
             self.full = error
             self._early = BodyEnd.INTERRUPTED
             return False
-        self._room -= size
+        self._given += size
         return True
 
     def interrupt(self) -> None:
