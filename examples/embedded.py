@@ -1,8 +1,11 @@
 """Uploads inside a FastAPI application: who may upload, what is refused, and a row for every finished file.
 
-Run it from the checkout:   .venv/bin/uvicorn examples.embedded:app
-Upload something with:      .venv/bin/tusfleet upload --url http://127.0.0.1:8000/files --token demo-token-of-ada me.jpg
-See what has arrived:       curl http://127.0.0.1:8000/photos
+Run it from the checkout:  .venv/bin/uvicorn examples.embedded:app
+Upload something with:     .venv/bin/tusfleet upload --url http://127.0.0.1:8000/files/ --token demo-token-of-ada me.jpg
+See what has arrived:      curl http://127.0.0.1:8000/photos
+
+The slash at the end of the URL counts: FastAPI redirects whoever leaves it out of the path of a mounted application,
+and clients do not follow a redirect with an upload.
 """
 
 from __future__ import annotations
