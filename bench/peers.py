@@ -76,7 +76,7 @@ def rustus() -> Server:
             "--host 127.0.0.1 --port {port} --url /files --data-dir {folder}/files --info-dir {folder}/info",
             f"--log-level ERROR --max-body-size {_RUSTUS_BODY_BYTES}",
         ),
-        note="one worker thread per core",
+        note="one worker thread per core; may take a whole PATCH, which it holds in memory",
     )
 
 
