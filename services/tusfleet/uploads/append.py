@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from functools import partial
 
 from tusfleet.uploads.checksums import Hasher
 from tusfleet.uploads.concatenate import part_finished
@@ -163,19 +162,21 @@ class _Writing:
         self._turn = asyncio.Lock()
 
     def limited(self, stream: ByteStream, body: Body) -> ByteStream:
-        maximum = self.context.policy.max_size
         waits = self.context.policy.bounded and self.upload.length is None
         if body.length is not None and not waits:
-            return stream  # `guard` has checked its length, and HTTP gives no more than that
-        limit: int | None
-        excess: Callable[[], UploadError]
+            return stream  # `guard` has checked its length; should more come all the same, no commit counts it
+        limit = None if self._most is None else self._most - self._start
+        return LimitedStream(stream, limit, self._excess, self._reserve if waits else None)
+
+    @property
+    def _most(self) -> int | None:
+        """The largest offset that the upload may come to."""
+        return self.context.policy.max_size if self.length is None else self.length
+
+    def _excess(self) -> UploadError:
         if self.length is not None:
-            limit = self.length - self.upload.offset
-            excess = partial(LengthExceeded, "More bytes than the length of the upload")
-        else:
-            limit = None if maximum is None else maximum - self.upload.offset
-            excess = partial(TooLarge, f"The upload would be larger than {maximum} bytes")
-        return LimitedStream(stream, limit, excess, self._reserve if waits else None)
+            return LengthExceeded("More bytes than the length of the upload")
+        return TooLarge(f"The upload would be larger than {self._most} bytes")
 
     async def _reserve(self, size: int) -> int:
         """Set room aside for `size` bytes of this body; give for how many there is room then."""
@@ -223,6 +224,8 @@ class _Writing:
             self.upload = await fail(self.context, self.upload, self.lease)
 
     async def _commit(self, checkpoint: Checkpoint) -> None:
+        if self._most is not None and checkpoint.offset > self._most:
+            raise self._excess()
         async with self._turn:
             before = self.upload
             change: Change = {
@@ -247,6 +250,8 @@ class _Writing:
         if declare and self.upload.length != self.length:
             change["length"] = self.length
             change["reserved"] = self.length or 0
+            if self.upload.offset == self.length:
+                change["state"] = State.FINISHING
         elif self.upload.length is None and self.upload.reserved > self.upload.offset:
             change["reserved"] = self.upload.offset
         if change:
