@@ -17,6 +17,7 @@ from tests.conformance.uploads import (
     checksum,
     content,
     create,
+    events,
     head,
     listed,
     located,
@@ -87,6 +88,19 @@ def test_A75_an_empty_body_may_have_any_type(server: Server, kind: list[str], fi
     assert response.status == 201
     assert "Upload-Offset" not in response
     assert offset(located(server, response)) == 0
+
+
+def test_A75_a_body_that_never_comes_is_not_an_empty_one(serve: Serve) -> None:
+    server = serve("--body-idle-timeout", "300ms")
+    before = events(server, "created")
+    with Connection(server.url) as gone, Connection(server.url) as silent:
+        for connection in (gone, silent):
+            connection.send(text("POST", server.url, "Upload-Length: 5", "Content-Type: text/plain", CHUNKED))
+        gone.close()
+        (answer,) = silent.end_of_answers()
+        refused(answer, 408, "body_stalled")
+    eventually(lambda: [line for line in server.lines() if line["message"] in {"POST 400", "POST 201"}])
+    assert events(server, "created") == before
 
 
 def test_A76_with_the_length_deferred(server: Server) -> None:

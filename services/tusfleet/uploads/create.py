@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tusfleet.uploads.append import TrailerChecksum, write
+from tusfleet.uploads.append import TrailerChecksum, early, write
 from tusfleet.uploads.concatenate import create_final, part_finished
 from tusfleet.uploads.context import Context
 from tusfleet.uploads.errors import (
@@ -19,7 +19,7 @@ from tusfleet.uploads.errors import (
 )
 from tusfleet.uploads.finish import finish
 from tusfleet.uploads.intents import Append, Body, Create
-from tusfleet.uploads.models import Principal, State, Upload, valid_id
+from tusfleet.uploads.models import BodyEnd, Principal, State, Upload, valid_id
 from tusfleet.uploads.ports import ByteStream
 from tusfleet.uploads.terminate import discard
 
@@ -45,7 +45,7 @@ async def create(
             it expires.
         UploadError: whatever the hook refuses with.
     """
-    body = await _first_bytes(intent.body, stream)
+    body = await _first_bytes(context, intent.body, stream)
     _guard(context, intent, body)
     upload = Upload(
         id=context.new_id(),
@@ -80,13 +80,15 @@ async def create(
     return upload
 
 
-async def _first_bytes(body: Body | None, stream: ByteStream | None) -> Body | None:
+async def _first_bytes(context: Context, body: Body | None, stream: ByteStream | None) -> Body | None:
     """The body as far as it counts: bytes of another media type are refused, an empty body of any type is none."""
     if body is None or body.acceptable:
         return body
     if body.length == 0:
         return body if body.verified else None
     if body.length is None and stream is not None and not await stream.read(1, 0):
+        if stream.end is not BodyEnd.COMPLETE:
+            raise early(context, stream.end)  # nobody knows whether it would have been empty
         return None
     raise UnsupportedMediaType("Send first bytes as Content-Type: application/offset+octet-stream, or no body at all")
 
