@@ -17,6 +17,7 @@ from tests.conformance.uploads import (
     create,
     events,
     files,
+    final,
     finished,
     head,
     located,
@@ -214,3 +215,20 @@ def test_A87_a_running_patch_is_not_cut_by_the_expiry(request: pytest.FixtureReq
 def test_A88_head_tells_when_the_upload_expires(hour: Server) -> None:
     url = create(hour, 10)
     assert moment(head(url)["Upload-Expires"]) == when(hour, url).replace(microsecond=0)
+
+
+def test_A88_a_finished_part_goes_on_expiring_and_tells_so(hour: Server) -> None:
+    # It is no file of its own: nobody else would ever remove a part that is not merged.
+    url = create(hour, 5, "Upload-Concat: partial")
+    for answer in (patch(url, 0, b"12345"), patch(url, 5), head(url)):
+        assert moment(answer["Upload-Expires"]) == when(hour, url).replace(microsecond=0)
+    whole = located(hour, final(hour, url))
+    assert "Upload-Expires" not in head(whole)
+
+
+def test_A88_a_final_upload_that_waits_tells_it_too(hour: Server) -> None:
+    part = create(hour, 5, "Upload-Concat: partial")
+    response = final(hour, part)
+    url = located(hour, response)
+    for answer in (response, head(url)):
+        assert moment(answer["Upload-Expires"]) == when(hour, url).replace(microsecond=0)

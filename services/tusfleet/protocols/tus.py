@@ -271,6 +271,7 @@ def _known_host(target: SplitResult, head: Head) -> bool:
 
 
 def _expiry(upload: Upload) -> list[tuple[bytes, bytes]]:
-    if upload.expires_at is None or upload.state is not State.OPEN:
+    # Of what is finished only partial uploads expire, and nothing else would tell their clients.
+    if upload.expires_at is None:
         return []
     return [(b"upload-expires", http_date(upload.expires_at))]
