@@ -255,6 +255,12 @@ def test_A111_an_announced_trailer_that_does_not_come_is_400(server: Server) -> 
     assert (offset(url), content(url)) == (3, b"123")
 
 
+def test_A111_nor_can_it_come_behind_a_body_of_known_length(server: Server) -> None:
+    url = create(server, 10, data=b"123")
+    with unchanged(url):
+        refused(patch(url, 3, b"456", "Trailer: Upload-Checksum"), 400, "bad_request")
+
+
 @pytest.mark.parametrize("data", [b"456", b"457"])
 def test_A112_a_trailer_that_was_not_announced_is_passed_over(server: Server, data: bytes) -> None:
     url = create(server, 10, data=b"123")

@@ -45,6 +45,12 @@ def test_A131_a_partial_upload_is_written_as_any_other(server: Server) -> None:
     assert content(url) == b"12345"
 
 
+def test_A131_its_bytes_may_come_with_the_creation(server: Server) -> None:
+    response = post(server, PARTIAL, "Upload-Length: 5", BYTES, body=b"12345")
+    assert (response.status, response["Upload-Offset"]) == (201, "5")
+    assert content(located(server, final(server, located(server, response)))) == b"12345"
+
+
 def test_A132_head_tells_that_it_is_partial(server: Server) -> None:
     url = create(server, 5, PARTIAL)
     for data in (b"123", b"45"):

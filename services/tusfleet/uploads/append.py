@@ -234,9 +234,11 @@ class _Writing:
                 "expires_at": self.context.expiry(before.expires_at),
             }
             if self.length is not None:
-                change["length"] = self.length
                 change["reserved"] = self.length
+                # A length that this request declares counts once all of it was accepted: a client that is cut
+                # declares it again with the rest, which would be refused if it were known by then.
                 if checkpoint.offset == self.length:
+                    change["length"] = self.length
                     change["state"] = State.FINISHING
             elif not self.context.policy.bounded:
                 change["reserved"] = checkpoint.offset
