@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from collections.abc import Iterator
@@ -73,10 +74,10 @@ def test_upload_takes_few_page_faults(server: Server) -> None:
 
 def test_upload_costs_a_small_multiple_of_a_bare_loop(server: Server, tmp_path: Path) -> None:
     with recv_into_loop(tmp_path) as (pid, port):
-        # In turns, so that what else the machine does meets both.
-        bare, ours = 0.0, 0.0
-        for _ in range(3):
-            bare += cost_of_upload(pid, port, "/files", 128 * MIB).cpu_seconds
-            ours += cost_of_upload(server.process.pid, server.port, server.path, 128 * MIB).cpu_seconds
+        # In turns, and the cheapest of each: what else the machine does can only add to a cost.
+        bare = ours = math.inf
+        for _ in range(4):
+            bare = min(bare, cost_of_upload(pid, port, "/files", 128 * MIB).cpu_seconds)
+            ours = min(ours, cost_of_upload(server.process.pid, server.port, server.path, 128 * MIB).cpu_seconds)
     print(f"{ours / bare:.2f} times the CPU of the bare loop")
     assert ours < MOST_TIMES_THE_LOOP * bare
