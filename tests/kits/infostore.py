@@ -165,7 +165,6 @@ class InfoStoreKit:
             {"expires_at": NOW},
             {"ended_at": NOW},
         ],
-        ids=str,
     )
     async def test_every_field_of_a_change_can_stand_alone(self, store: InfoStore, change: Change) -> None:
         upload = record("a", placement={"x": 1})
@@ -368,7 +367,6 @@ class InfoStoreKit:
             (Query(tenant="x", ended_before=NOW), "d"),
             (Query(expires_before=NOW + HOUR, ended_before=NOW), ""),
         ],
-        ids=str,
     )
     async def test_a_scan_gives_what_fits_every_condition(self, store: InfoStore, query: Query, ids: str) -> None:
         instant = timedelta(microseconds=1)
@@ -394,7 +392,6 @@ class InfoStoreKit:
     @pytest.mark.parametrize(
         "query",
         [Query(), Query(states=ALIVE), Query(states=ALIVE, expires_before=NOW), Query(states=ALIVE, finals=False)],
-        ids=str,
     )
     async def test_what_fits_during_a_whole_scan_is_given_exactly_once(self, store: InfoStore, query: Query) -> None:
         kinds: dict[str, Callable[[int], Change]] = {

@@ -31,7 +31,7 @@ PLANNED = [
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("sorted_at_most", [10_000, 3], ids=["few are due", "many are due"])
-@pytest.mark.parametrize("query", PLANNED, ids=str)
+@pytest.mark.parametrize("query", PLANNED)
 async def test_no_scan_reads_the_whole_table(
     store: SqliteInfoStore, query: Query, sorted_at_most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
