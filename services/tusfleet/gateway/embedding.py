@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from tusfleet.gateway.app import Service
@@ -14,29 +14,46 @@ from tusfleet.gateway.callables import (
     Callables,
     EventFunction,
 )
+from tusfleet.gateway.replies import send_problem
 from tusfleet.settings import Settings, load
+from tusfleet.uploads.errors import Draining
 
 
 class EmbeddedUploads:
     """An ASGI application that answers for uploads below the path it is mounted at.
 
     It opens its stores at the first request, and closes them when the application around it uses `lifespan`:
-    servers tell the end of their life to the outermost application only.
+    servers tell the end of their life to the outermost application only. It lives on one event loop at a time.
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._stopped = False
+        self._running = 0
+        self._on_no_loop()
+
+    def _on_no_loop(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = asyncio.Lock()
-        self._started = False
+        self._idle = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        if not self._started:
+        if self._stopped:
+            await send_problem(send, Draining(), (), method=scope["method"])
+            return
+        if self._loop is not asyncio.get_running_loop():
             await self.start()
-        await self._service(scope, receive, send)
+        self._running += 1
+        try:
+            await self._service(scope, receive, send)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
 
     async def start(self) -> None:
         """Open the stores and begin to sweep; safe to repeat.
@@ -44,18 +61,31 @@ class EmbeddedUploads:
         Raises:
             SettingsError: the data folder cannot be used.
             Unavailable: a store cannot be opened.
+            RuntimeError: it runs on another event loop.
         """
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            raise RuntimeError(
+                "These uploads were started on another event loop; "
+                "a TestClient has one loop for all requests only inside of `with TestClient(app)`"
+            )
         async with self._starting:
-            if not self._started:
+            if self._loop is None:
                 await self._service.start()
-                self._started = True
+                self._loop, self._stopped = loop, False
 
     async def stop(self) -> None:
-        """Flush uploads under way and close the stores; safe to repeat."""
+        """Flush uploads under way and close the stores; safe to repeat. Later requests are answered 503."""
         async with self._starting:
-            self._started = False
+            self._stopped = True
             self._service.drain()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._service.settings.drain_grace.total_seconds()):
+                    while self._running:
+                        self._idle.clear()
+                        await self._idle.wait()
             await self._service.stop()
+            self._on_no_loop()
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 - FastAPI passes itself
