@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from tusfleet.protocols.base import Capabilities, Head, Headers, Reply, http_date, integer, single
@@ -153,7 +152,7 @@ def parse_checksum(value: str) -> Checksum:
         raise UnsupportedChecksum(f"Upload-Checksum may use {', '.join(CHECKSUM_SIZES)}")
     try:
         digest = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:  # also for characters outside ASCII, which a trailer may have
         raise InvalidHeader("The digest in Upload-Checksum is not base64") from None
     if len(digest) != CHECKSUM_SIZES[algorithm]:
         raise InvalidHeader(f"The digest in Upload-Checksum is not {CHECKSUM_SIZES[algorithm]} bytes long")
