@@ -61,9 +61,15 @@ class Courier:
         now = asyncio.get_running_loop().time()
         events = await self._info.outbox(BATCH)
         self._forget(events)
-        delivered = [event.id for event in events if self._due(event, now) and await self._try(event, now)]
-        if delivered:
-            await self._info.confirm(delivered)
+        delivered: list[str] = []
+        try:
+            for event in events:
+                if self._due(event, now) and await self._try(event, now):
+                    delivered.append(event.id)  # noqa: PERF401 - known when the next one is cut short
+        finally:
+            # Also when the server stops in between: what a slow sink has been told need not be told again.
+            if delivered:
+                await self._info.confirm(delivered)
 
     def _forget(self, events: Sequence[Event]) -> None:
         present = {event.id for event in events}
@@ -75,8 +81,10 @@ class Courier:
     async def _try(self, event: Event, now: float) -> bool:
         try:
             await self._sink.deliver(event)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             # The sink is somebody else's code: whatever goes wrong there, the event is kept and tried again.
+            if _ending():
+                raise
             attempts = self._failures.get(event.id, (0, 0.0))[0] + 1
             pause = min(FIRST_PAUSE * 2 ** (attempts - 1), LONGEST_PAUSE)
             self._failures[event.id] = (attempts, now + pause)
@@ -90,3 +98,9 @@ class Courier:
             return False
         self._failures.pop(event.id, None)
         return True
+
+
+def _ending() -> bool:
+    """Whether this task itself is being cancelled, rather than something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -102,3 +102,32 @@ async def test_a_courier_that_is_woken_does_not_wait_for_its_next_look(context: 
         assert await asyncio.wait_for(told.get(), 5) == upload.id
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_what_was_delivered_before_a_stop_is_not_delivered_again(context: Context) -> None:
+    first, second = await uploaded(context), await uploaded(context)
+    told: list[str] = []
+
+    async def tell(event: Event) -> None:
+        told.append(event.upload.id)
+        if event.upload.id == second.id:
+            await asyncio.Event().wait()
+
+    delivering = asyncio.create_task(Courier(context.info, CallbackSink({EventType.FINISHED: tell})).deliver())
+    while len(told) < 2:
+        await asyncio.sleep(0)
+    delivering.cancel()
+    await asyncio.wait([delivering])
+    assert told == [first.id, second.id]
+    left = [event.upload.id for event in await context.info.outbox() if event.type is EventType.FINISHED]
+    assert left == [second.id]
+
+
+async def test_a_cancellation_inside_of_a_callback_ends_no_courier(context: Context) -> None:
+    upload = await uploaded(context)
+
+    async def tell(event: Event) -> None:
+        raise asyncio.CancelledError
+
+    await Courier(context.info, CallbackSink({EventType.FINISHED: tell})).deliver()
+    assert [event.upload.id for event in await context.info.outbox()] == [upload.id]
