@@ -29,9 +29,8 @@ class Health:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._probing = asyncio.Lock()
+        self._probe: asyncio.Task[str | None] | None = None
         self._probed = float("-inf")
-        self._trouble: str | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - ASGI
         """Answer one request."""
@@ -51,22 +50,22 @@ class Health:
         """Why no uploads can be taken now; None when they can."""
         if self._context.draining:
             return "shutting down"
-        async with self._probing:
-            now = asyncio.get_running_loop().time()
-            if now - self._probed >= PROBE_SECONDS:
-                self._trouble = await self._probe()
-                self._probed = asyncio.get_running_loop().time()
-        return self._trouble
+        now = asyncio.get_running_loop().time()
+        if self._probe is None or (self._probe.done() and now - self._probed >= PROBE_SECONDS):
+            self._probe = asyncio.create_task(self._ask_stores())
+        probe = self._probe
+        # It is not cancelled, for that would have to wait for the disk as well; the next request meets it again.
+        await asyncio.wait((probe,), timeout=PROBE_TIMEOUT)
+        return probe.result() if probe.done() else "a store does not answer"
 
-    async def _probe(self) -> str | None:
+    async def _ask_stores(self) -> str | None:
         try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                await self._context.info.probe()
-                await self._context.data.probe()
+            await self._context.info.probe()
+            await self._context.data.probe()
         except UploadError as error:
             return error.detail
-        except TimeoutError:
-            return "a store does not answer"
+        finally:
+            self._probed = asyncio.get_running_loop().time()
         return None
 
     async def _metrics(self) -> bytes:
