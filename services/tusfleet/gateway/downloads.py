@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ _ACTIVE = re.compile(r"(?i).*(html|xml|svg|script|xsl|mathml|pdf|flash|multipart
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd/\\]")
 _TYPE_KEYS = ("filetype", "contentType", "content_type", "type", "mimetype")
 _NAME_KEYS = ("filename", "name")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FALLBACK_TYPE = "application/octet-stream"
 NAME_LIMIT = 200
 """Characters of a file name that are told: enough for any file system."""
@@ -63,8 +64,9 @@ def prepare(upload: Upload, headers: Mapping[str, str], inline_types: Collection
 
 
 def etag(upload: Upload) -> str:
-    """A strong tag: the bytes below an offset never change, and ids are never used again."""
-    return f'"{upload.id}-{upload.offset:x}"'
+    """A strong tag: the bytes below an offset never change, and an id that a hook uses again has another time."""
+    created = (upload.created_at - _EPOCH) // timedelta(microseconds=1)
+    return f'"{upload.id}-{created:x}-{upload.offset:x}"'
 
 
 def safe_headers(upload: Upload, inline_types: Collection[str]) -> list[tuple[bytes, bytes]]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -132,6 +132,11 @@ def test_conditions(fields: dict[str, str], status: int) -> None:
 
 def test_the_tag_changes_with_what_has_arrived() -> None:
     assert etag(replace(UPLOAD, offset=99)) != TAG
+
+
+def test_the_tag_changes_when_a_hook_uses_an_id_again() -> None:
+    again = UPLOAD.created_at + timedelta(microseconds=1)
+    assert etag(replace(UPLOAD, created_at=again)) != TAG
 
 
 @pytest.mark.parametrize(
