@@ -236,6 +236,11 @@ class FilesystemDataStore:
                 await in_thread(sync_data, target)
                 await in_thread(sync_folder, os.path.dirname(self._places.partial(upload.id)))
             return os.fstat(target).st_ino
+        except OSError:
+            # What fitted is of no use until all of it does, and others need its room.
+            with suppress(OSError):
+                await in_thread(os.ftruncate, target, 0)
+            raise
         finally:
             os.close(target)
 

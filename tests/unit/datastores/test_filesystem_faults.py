@@ -51,7 +51,8 @@ async def test_a_full_disk_keeps_what_fitted_and_recovers_by_itself(tmp_path: Pa
         assert await content_of(store, done) == content
         part = await finished(store, bytes(MIB // 2), kind=ConcatKind.PARTIAL)
         with pytest.raises(StoreFull):
-            await store.concatenate(new_final(4 * MIB), [part] * 8)
+            await store.concatenate(final := new_final(4 * MIB), [part] * 8)
+        assert partial_of(disk / "data", final).stat().st_size == 0, "a merge that does not fit takes no room"
         await store.abort(done)
         await store.concatenate(new_final(4 * MIB), [part] * 8)
 
