@@ -128,11 +128,14 @@ class Appending:
         if self._reading is None:
             self._reading = self._loop.create_task(_read(self._stream))
         reading = self._reading
-        await self._something(reading)
-        if not reading.done():
-            return None
+        if not idle:
+            await self._something(reading)
+            if not reading.done():
+                return None
+        # Idle, there is nothing else to wait for; what a silent client holds is this one frame.
+        chunks = await reading
         self._reading = None
-        return reading.result()
+        return chunks
 
     async def store(self, chunks: Sequence[bytes]) -> None:
         """Write what arrived. A full store does not raise: what fitted still gets its checkpoint."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -109,7 +110,7 @@ class TusfleetHttpProtocol(asyncio.Protocol):
         connections = self.server_state.connections
         connections.add(self)  # type: ignore[arg-type] # its type names uvicorn's own classes
         self.flow = Flow(self._loop, transport, self.limits.idle_timeout)
-        self._server = get_local_addr(transport)
+        self._server = _shared(get_local_addr(transport))
         self._client = get_remote_addr(transport)
         self._tls = is_ssl(transport)
         self.connections_gauge(1)
@@ -312,6 +313,12 @@ class TusfleetHttpProtocol(asyncio.Protocol):
         if transport.can_write_eof():
             transport.write_eof()
         self._timer.set(LINGER_SECONDS, self.flow.close)
+
+
+@lru_cache(maxsize=16)
+def _shared(address: tuple[str, int | None] | None) -> tuple[str, int | None] | None:
+    """One and the same object for an address of this server: every connection holds it."""
+    return address
 
 
 def configured_protocol(
