@@ -68,11 +68,13 @@ class Server:
         """The creation URL."""
         return f"{self.origin}{self.path}"
 
-    def start(self) -> None:
-        """Start it, on the port it had before if it had one, and wait until it listens."""
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, on the port it had before if it had one; unless told otherwise, wait until it listens."""
         arguments = ["serve", "--port", str(self.port), "--data-dir", str(self.data), "--log-format", "json"]
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         self._process = self.launch([*arguments, *self.flags])
+        if not wait:
+            return
         address = self._wait_for_address()
         host, _, path = address.removeprefix("http://").partition("/")
         self.port, self.path = int(host.rpartition(":")[2]), "/" + path
@@ -142,7 +144,9 @@ class Server:
         try:
             os.killpg(self.process.pid, number)
         except ProcessLookupError:
-            self.process.poll()
+            # It has ended, or has not come so far as to have a group of its own.
+            if self.process.poll() is None:
+                self.process.send_signal(number)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import time
@@ -17,6 +18,9 @@ from tests.servers import Server, eventually
 FROZEN = 1.0
 """Seconds without an answer that a client would notice; a HEAD takes one millisecond."""
 
+NOISE = 0.3
+"""Seconds that a machine busy with other tests may keep any process waiting."""
+
 
 @dataclass
 class Latencies:
@@ -24,10 +28,10 @@ class Latencies:
 
     seconds: list[float] = field(default_factory=list)
 
-    def check(self, least: int = 20) -> None:
-        """See that nobody had to wait."""
+    def check(self, least: int = 20, work: float = math.inf) -> None:
+        """See that nobody had to wait, neither for long nor for the end of something that took `work` seconds."""
         assert len(self.seconds) >= least, "too few answers to tell"
-        assert max(self.seconds) < FROZEN
+        assert max(self.seconds) < min(FROZEN, max(NOISE, work / 2))
 
 
 @contextmanager
@@ -90,16 +94,15 @@ def test_F12_requests_that_wait_for_an_upload_hold_up_nobody_else(server: Server
 
 
 def test_F12_a_big_concatenation_holds_up_nobody(server: Server) -> None:
-    size, count = 64 * MIB, 4
-    parts = []
-    for _ in range(count):
-        part = create(server, size, {"Upload-Concat": "partial"})
-        assert patch(server, part, 0, bytes(size)).status == 204
-        parts.append(part)
+    size, count = 64 * MIB, 12
+    part = create(server, size, {"Upload-Concat": "partial"})
+    assert patch(server, part, 0, bytes(size)).status == 204
     with bystander(server) as latencies:
-        final = concatenate(server, parts)
+        started = time.monotonic()
+        final = concatenate(server, [part] * count)
+        work = time.monotonic() - started
         eventually(lambda: len(latencies.seconds) >= 20)
-    latencies.check()
+    latencies.check(work=work)
     assert offset(server, final) == count * size
 
 

@@ -65,7 +65,13 @@ def survive(tmp_path: Path, numbers: Random, kills: int, *flags: str, sizes: Seq
                 if ledger.broken.wait(numbers.uniform(0.0, 0.4)):
                     print(*complaints(server), sep="\n")
                     break
-                server.restart()
+                server.kill()
+                if numbers.random() < 0.3:
+                    # On its way up, in the middle of what it repairs.
+                    server.start(wait=False)
+                    time.sleep(numbers.uniform(0.0, 0.15))
+                    server.kill()
+                server.start()
         assert ledger.cut >= kills, "the clients did not notice the deaths"
         assert ledger.verified >= CLIENTS
         for id, digest in ledger.kept.items():
