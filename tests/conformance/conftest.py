@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.conformance.uploads import assert_healthy
+from tests.conformance.uploads import assert_healthy, create, nothing_happens, unchanged
 from tests.servers import Server, serving
 
 Serve = Callable[..., Server]
@@ -35,3 +35,17 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 def server(serve: Serve) -> Server:
     """The usual server, for every test of a module; each makes uploads of its own."""
     return serve()
+
+
+@pytest.fixture(scope="module")
+def victim(server: Server) -> str:
+    """The URL of an upload that somebody else is making."""
+    return create(server, 10, "Upload-Metadata: owner YWxpY2U=", data=b"12345")
+
+
+@pytest.fixture
+def unharmed(server: Server, victim: str) -> Iterator[None]:
+    """No new state, no traceback; the process, other uploads and a file on its way stay as they are."""
+    with unchanged(victim), nothing_happens(server):
+        yield
+    assert_healthy(server)

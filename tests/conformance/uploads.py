@@ -240,3 +240,23 @@ def assert_healthy(server: Server) -> None:
     assert server.process.poll() is None, server.log()
     bad = [line for line in server.lines() if "traceback" in line or "text" in line or line.get("level") == "error"]
     assert bad == []
+
+
+def answers(server: Server, *data: bytes) -> list[Response]:
+    """Send bytes, and give everything that comes back until the server ends the connection."""
+    with Connection(server.origin) as connection:
+        for piece in data:
+            connection.offer(piece)
+        return connection.end_of_answers()
+
+
+def assert_refused(found: list[Response], *statuses: int) -> None:
+    """One clear refusal, by default 400, and the end of the connection."""
+    assert [answer.status in (statuses or (400,)) for answer in found] == [True], found
+    refused(found[0], found[0].status, found[0].json()["code"])
+    assert found[0]["Connection"] == "close"
+
+
+def creation(*fields: str) -> bytes:
+    """The bytes of a creation with more fields."""
+    return message("POST", "/files", "localhost", VERSION, "Upload-Length: 10", *fields)
