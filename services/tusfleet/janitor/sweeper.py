@@ -15,7 +15,7 @@ from tusfleet.uploads.errors import UploadError
 from tusfleet.uploads.finish import finish
 from tusfleet.uploads.models import Query, State, Upload
 from tusfleet.uploads.ports import Lease
-from tusfleet.uploads.terminate import expire
+from tusfleet.uploads.terminate import expire, free
 
 logger = logging.getLogger(LOGGER)
 
@@ -45,6 +45,7 @@ class Sweeper:
         self._context = context
         self._interval = interval
         self._tombstone_ttl = tombstone_ttl
+        self._mended = False
         self._look_for_leftovers_at = float("-inf")
 
     async def run(self) -> None:
@@ -56,11 +57,23 @@ class Sweeper:
     async def sweep(self) -> None:
         """Make one pass. What fails is logged and left to the next one."""
         # What has all of its bytes is finished rather than expired, however long the server was away.
-        for step in (self._drive_on, self._expire, self._bury, self._clear_leftovers):
+        for step in (self._mend, self._drive_on, self._expire, self._bury, self._clear_leftovers):
             try:
                 await step()
             except UploadError as error:
                 logger.warning("The sweeper could not finish: %s", error.detail, extra={"reason": error.code})
+
+    async def _mend(self) -> None:
+        """Free, once after a start, what tombstones still hold: others may have its place from then on."""
+        if self._mended:
+            return
+        async for upload in self._every(Query(states=_GONE | _TERMINATED)):
+            if upload.placement:
+                async with self._unless_used(upload.id) as lease:
+                    with _left_for_later(upload):
+                        if lease is not None:
+                            await free(self._context, upload, lease)
+        self._mended = True
 
     async def _expire(self) -> None:
         alive = frozenset({State.OPEN, State.FINISHING, State.FINISHED})

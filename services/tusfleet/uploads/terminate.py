@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
+from typing import TypeVar
+
 from tusfleet.uploads.context import Context
 from tusfleet.uploads.errors import Forbidden
 from tusfleet.uploads.intents import Terminate
 from tusfleet.uploads.models import Change, EventType, Principal, State, Upload
 from tusfleet.uploads.ports import Lease
+
+T = TypeVar("T")
 
 
 async def terminate(context: Context, intent: Terminate, principal: Principal) -> None:
@@ -28,14 +34,36 @@ async def terminate(context: Context, intent: Terminate, principal: Principal) -
 async def discard(context: Context, upload: Upload, lease: Lease) -> None:
     """End an upload, free its bytes and forget it; its tombstone stays only if that is cut short."""
     ended = await context.commit(upload, lease, _ended(context, State.TERMINATED), EventType.TERMINATED)
-    await context.data.abort(ended)
-    await context.info.delete(ended)
+
+    async def forget() -> None:
+        await context.data.abort(ended)
+        await context.info.delete(ended)
+
+    await _uncut(forget())
 
 
 async def free(context: Context, ended: Upload, lease: Lease) -> Upload:
     """Free the bytes of a tombstone that is kept, and forget where they were: others may have that place soon."""
-    await context.data.abort(ended)
-    return await context.info.commit(ended, lease.fence, {"placement": {}})
+
+    async def forget() -> Upload:
+        await context.data.abort(ended)
+        return await context.info.commit(ended, lease.fence, {"placement": {}})
+
+    return await _uncut(forget())
+
+
+async def _uncut(steps: Coroutine[None, None, T]) -> T:
+    """Carry out steps that belong together; a cancellation takes effect after the last one."""
+    task = asyncio.create_task(steps)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None and task.exception() is None:
+        raise cancelled
+    return task.result()
 
 
 async def expire(context: Context, upload: Upload) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from tests.contexts import Clock, context_in
 from tests.integration.uploads.steps import PARTIAL, create, delete
+from tusfleet.datastores.filesystem import FilesystemDataStore
 from tusfleet.janitor.sweeper import Sweeper
 from tusfleet.uploads.context import Context, Policy
-from tusfleet.uploads.models import Metadata
+from tusfleet.uploads.models import Change, Metadata, State, Upload
 
 pytestmark = pytest.mark.anyio
 
@@ -44,4 +46,46 @@ async def test_the_burial_of_an_expired_upload_spares_the_next_file_of_its_name(
         await create(context, 6, b"second", metadata=NAMED)
         clock.forward(TTL.total_seconds() + 1)
         await sweep(context)
+    assert (tmp_path / "files" / "report.pdf").read_bytes() == b"second"
+
+
+async def test_a_termination_that_is_cancelled_half_way_forgets_where_the_file_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers around an embedded server cancel requests whose client has gone."""
+    clock = Clock()
+    async with context_in(tmp_path, clock=clock, key_template="{filename}") as context:
+        first = await create(context, 5, b"first", metadata=NAMED)
+        abort = FilesystemDataStore.abort
+
+        async def cancelled_meanwhile(store: FilesystemDataStore, upload: Upload) -> None:
+            ending.cancel()
+            await abort(store, upload)
+
+        monkeypatch.setattr(FilesystemDataStore, "abort", cancelled_meanwhile)
+        ending = asyncio.create_task(delete(context, first.id))
+        await asyncio.wait([ending])
+        assert ending.cancelled()
+        monkeypatch.undo()
+        await create(context, 6, b"second", metadata=NAMED)
+        clock.forward(1)
+        await sweep(context)
+    assert (tmp_path / "files" / "report.pdf").read_bytes() == b"second"
+
+
+async def test_what_an_expiry_that_a_death_cut_short_has_left_is_freed_at_the_next_start(tmp_path: Path) -> None:
+    clock = Clock()
+    policy = Policy(expire_after=timedelta(hours=1))
+    async with context_in(tmp_path, policy, clock=clock, key_template="{filename}") as context:
+        upload = await create(context, 5, b"first", metadata=NAMED, concat=PARTIAL)
+        change: Change = {"state": State.EXPIRED, "ended_at": clock(), "expires_at": None, "reserved": 0}
+        await context.info.commit(upload, upload.fence, change)
+    async with context_in(tmp_path, policy, clock=clock, key_template="{filename}") as context:
+        sweeper = Sweeper(context, interval=3600, tombstone_ttl=TTL)
+        await sweeper.sweep()
+        assert not (tmp_path / "files" / "report.pdf").exists()
+        await create(context, 6, b"second", metadata=NAMED)
+        clock.forward(TTL.total_seconds() + 1)
+        await sweeper.sweep()
+        assert await context.info.read(upload.id) is None
     assert (tmp_path / "files" / "report.pdf").read_bytes() == b"second"
