@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from tusfleet.uploads.errors import HookFailed, UploadError
-from tusfleet.uploads.models import Upload
+from tusfleet.uploads.models import Metadata, Upload
 
 BeforeCreate = Callable[[Upload], Awaitable[Upload | None]]
 """Gives the upload to create, None for the one it was asked about; raises an `UploadError` to refuse."""
@@ -34,5 +34,15 @@ class PythonHooks:
             return upload
         if not isinstance(answer, Upload):
             raise HookFailed("before_create gave something that is not an Upload")
+        _check(answer.metadata)
         # A hook decides who, where and what it is called; how far it is, is not its to say.
         return replace(upload, id=answer.id, metadata=answer.metadata, tenant=answer.tenant, placement=answer.placement)
+
+
+def _check(metadata: Metadata) -> None:
+    """See that metadata can be told to clients; without this an answer to HEAD would fail for ever."""
+    try:
+        if metadata.raw:
+            Metadata.parse(metadata.raw)
+    except ValueError as error:
+        raise HookFailed(f"before_create gave metadata that cannot be used: {error}") from error

@@ -56,3 +56,12 @@ async def test_an_answer_that_is_no_upload_is_a_defect_of_the_hook() -> None:
 
     with pytest.raises(HookFailed, match="not an Upload"):
         await PythonHooks(before_create).before_create(UPLOAD)
+
+
+@pytest.mark.parametrize("raw", ["\xe9 eA==", "key not-base64", "a,a"])
+async def test_metadata_that_no_client_could_be_told_is_a_failure_of_the_hook(raw: str) -> None:
+    async def before_create(upload: Upload) -> Upload:
+        return replace(upload, metadata=Metadata(raw))
+
+    with pytest.raises(HookFailed, match="metadata"):
+        await PythonHooks(before_create).before_create(UPLOAD)
