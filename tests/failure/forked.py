@@ -90,7 +90,9 @@ class ForkedServer(Server):
         assert parent.stdout is not None
         parent.stdin.write(json.dumps(task).encode() + b"\n")
         parent.stdin.flush()
-        return Forked(int(parent.stdout.readline()))
+        answer = parent.stdout.readline()
+        assert answer, "the parent of the servers has ended; what it printed says why"
+        return Forked(int(answer))
 
 
 @functools.cache

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.failure.aftermath import SWEEP_SECONDS, complaints, files, settled
-from tests.failure.client import MIB, Wire, create, get, head, offset
+from tests.failure.aftermath import SWEEP_SECONDS, complaints, files, partials, records, settled
+from tests.failure.client import MIB, Wire, ask, create, get, head, id_of, offset, patch
 from tests.failure.forked import serving
 from tests.failure.uploaders import SIZES, uploading
 from tests.servers import Server, eventually
@@ -95,6 +97,46 @@ def test_kill_while_uploads_expire(tmp_path: Path, seed: int) -> None:
         eventually(lambda: all(head(server, path).status == 404 for path in left), SWEEP_SECONDS)
         assert all(get(server, path) == data for path, data in finished.items())
         assert len(files(server.data)) == len(finished)
+        settled(server)
+
+
+def test_what_was_being_finished_is_finished_without_its_client(tmp_path: Path) -> None:
+    with serving(tmp_path, *SWEEP) as server:
+        parts = [create(server, 3, {"Upload-Concat": "partial"}, data) for data in (b"one", b"two")]
+        # For a while no file can get its place, then the server dies; nobody asks for any of this again.
+        away = (server.data / "files").rename(tmp_path / "away")
+        assert patch(server, create(server, 5), 0, b"whole").status == 503
+        final = {"Upload-Concat": f"final;{' '.join(parts)}", "Content-Length": "0"}
+        assert ask(server, "POST", server.path, final).status in (201, 503, 410)
+        assert "finishing" in {row["state"] for row in records(server.data)}
+        server.kill()
+        away.rename(server.data / "files")
+        server.start()
+        eventually(lambda: all(row["state"] == "finished" for row in records(server.data)), SWEEP_SECONDS)
+        contents = {(server.data / "files" / name).read_bytes() for name in files(server.data)}
+        assert b"whole" in contents
+        settled(server)
+
+
+@pytest.mark.parametrize("left", ["the record of a termination", "no record"])
+def test_bytes_that_a_death_left_behind_are_removed(tmp_path: Path, left: str) -> None:
+    """A kill between the end of an upload in the records and the removal of its bytes leaves exactly this."""
+    with serving(tmp_path, *SWEEP) as server:
+        path = create(server, 3000, body=bytes(2000))
+        server.kill()
+        with closing(sqlite3.connect(server.data / "tusfleet.db")) as connection:
+            if left == "no record":
+                connection.execute("DELETE FROM uploads")
+            else:
+                change = "state = 'terminated', ended_at = created_at, reserved = 0"
+                connection.execute(f"UPDATE uploads SET {change} WHERE id = ?", (id_of(path),))
+            connection.execute("UPDATE store SET uploads = 0, open = 0, reserved = '0'")
+            connection.commit()
+        (found,) = (server.data / "partial" / name for name in partials(server.data))
+        long_ago = time.time() - 1000
+        os.utime(found, (long_ago, long_ago))
+        server.start()
+        eventually(lambda: not partials(server.data), SWEEP_SECONDS)
         settled(server)
 
 
