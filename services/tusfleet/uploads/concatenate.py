@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 from tusfleet.uploads.context import Context
@@ -138,12 +140,14 @@ async def part_finished(context: Context, part: Upload) -> None:
 async def _let_go(context: Context, parts: list[Upload]) -> None:
     """Have merged parts expire soon: their bytes stand in the final upload now."""
     expires = context.clock() + context.policy.partial_grace
-    for part in {part.id: part for part in parts}.values():
-        if part.expires_at is None or part.expires_at > expires:
-            try:
-                await context.info.commit(part, part.fence, {"expires_at": expires})
-            except FenceLost:
-                continue  # somebody is terminating it, which is as good
+
+    async def soon(part: Upload) -> None:
+        with suppress(FenceLost):  # somebody is terminating it, which is as good
+            await context.info.commit(part, part.fence, {"expires_at": expires})
+
+    late = {part.id: part for part in parts if part.expires_at is None or part.expires_at > expires}
+    # At once, so that they share their way to the disk: there may be a thousand.
+    await asyncio.gather(*map(soon, late.values()))
 
 
 async def _parts(context: Context, upload: Upload) -> list[Upload | None]:

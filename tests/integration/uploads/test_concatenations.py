@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.contexts import Clock, context_in
 from tests.integration.uploads.steps import PARTIAL, append, create, delete, final_of, head
+from tusfleet.infostores.sqlite import SqliteInfoStore
 from tusfleet.janitor.sweeper import Sweeper
 from tusfleet.lockers.in_process import InProcessLocker
 from tusfleet.uploads.context import Context, Policy
@@ -190,3 +192,15 @@ async def test_a_part_deleted_before_the_merge_fails_the_final_upload_alone(cont
     with pytest.raises(UploadError, match="gone"):
         await head(context, final.id)
     assert await state(context, other) is State.FINISHED
+
+
+async def test_hundreds_of_parts_are_let_go_in_a_few_transactions(context: Context) -> None:
+    parts = await asyncio.gather(*(create(context, 1, b"x", concat=PARTIAL) for _ in range(300)))
+    assert isinstance(context.info, SqliteInfoStore)
+    before = context.info.transactions
+    context.policy = replace(context.policy, partial_grace=timedelta(minutes=1))
+    await create(context, concat=final_of(*parts))
+    assert context.info.transactions - before < 20
+    records = await context.info.read_many([part.id for part in parts])
+    soon = context.clock() + timedelta(minutes=1)
+    assert all(record is not None and record.expires_at == soon for record in records)
