@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec, TypeVar, overload
 
 from tusfleet.gateway.auth import AccessRequest
 from tusfleet.uploads.models import Event, Principal, Upload
+
+_THREADS = ThreadPoolExecutor(32, thread_name_prefix="tusfleet-callable")
+"""Not those of the loop: uploads wait there for the disk, and must not wait for somebody else's code as well."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,7 +56,8 @@ def asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
         return call
 
     async def call_in_thread(*args: P.args, **kwargs: P.kwargs) -> Any:
-        answer = await asyncio.to_thread(function, *args, **kwargs)
+        call = partial(contextvars.copy_context().run, function, *args, **kwargs)
+        answer = await asyncio.get_running_loop().run_in_executor(_THREADS, call)
         # A lambda or partial around a coroutine function gives its coroutine.
         return await answer if inspect.isawaitable(answer) else answer
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +125,25 @@ def test_they_can_be_started_on_another_loop_once_they_are_stopped(tmp_path: Pat
 
     for _ in range(2):
         asyncio.run(live())
+
+
+async def test_functions_that_block_stall_no_upload(tmp_path: Path) -> None:
+    going_on = threading.Event()
+
+    def before_create(upload: tusfleet.Upload) -> None:
+        if upload.length == 1:
+            assert going_on.wait(60)
+
+    uploads = tusfleet.asgi(tusfleet.Settings(data_dir=tmp_path), before_create=before_create)
+    client = Client(uploads)
+    path = (await client.ask("POST", "/", {**TUS, "upload-length": "3"}))["headers"][b"location"].decode()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4))
+    blocked = [asyncio.create_task(client.ask("POST", "/", {**TUS, "upload-length": "1"})) for _ in range(8)]
+    try:
+        async with asyncio.timeout(30):
+            answer = await client.ask("PATCH", path, {**BYTES, "upload-offset": "0", "content-length": "3"}, b"abc")
+        assert answer["status"] == 204
+    finally:
+        going_on.set()
+        await asyncio.wait(blocked)
+        await uploads.stop()
