@@ -15,7 +15,7 @@ from tusfleet.uploads.errors import UploadError
 from tusfleet.uploads.finish import finish
 from tusfleet.uploads.models import Query, State, Upload
 from tusfleet.uploads.ports import Lease
-from tusfleet.uploads.terminate import expire, free
+from tusfleet.uploads.terminate import expire, forget, free
 
 logger = logging.getLogger(LOGGER)
 
@@ -71,7 +71,7 @@ class Sweeper:
             if upload.placement:
                 async with self._unless_used(upload.id) as lease:
                     with _left_for_later(upload):
-                        if lease is not None:
+                        if lease is not None and await self._stands(upload):
                             await free(self._context, upload, lease)
         self._mended = True
 
@@ -101,9 +101,8 @@ class Sweeper:
             async for upload in self._every(Query(states=states, ended_before=before)):
                 async with self._unless_used(upload.id) as lease:
                     with _left_for_later(upload):
-                        if lease is not None:
-                            await self._context.data.abort(upload)
-                            await self._context.info.delete(upload)
+                        if lease is not None and await self._stands(upload):
+                            await forget(self._context, upload)
 
     async def _clear_leftovers(self) -> None:
         """Remove bytes that no record speaks of any more."""
@@ -131,6 +130,10 @@ class Sweeper:
                     upload = await self._context.info.read(found.id)
                     if lease is not None and (upload is None or not upload.state.alive):
                         await self._context.data.abort(found if upload is None else upload)
+
+    async def _stands(self, upload: Upload) -> bool:
+        """Tell, under the lease, whether a record is still as the scan gave it: its place may be another's by now."""
+        return await self._context.info.read(upload.id) == upload
 
     @asynccontextmanager
     async def _unless_used(self, id: str) -> AsyncIterator[Lease | None]:

@@ -34,22 +34,27 @@ async def terminate(context: Context, intent: Terminate, principal: Principal) -
 async def discard(context: Context, upload: Upload, lease: Lease) -> None:
     """End an upload, free its bytes and forget it; its tombstone stays only if that is cut short."""
     ended = await context.commit(upload, lease, _ended(context, State.TERMINATED), EventType.TERMINATED)
+    await forget(context, ended)
 
-    async def forget() -> None:
+
+async def forget(context: Context, ended: Upload) -> None:
+    """Free the bytes of a tombstone and take its record away; whoever calls holds its lease and has just read it."""
+
+    async def steps() -> None:
         await context.data.abort(ended)
         await context.info.delete(ended)
 
-    await _uncut(forget())
+    await _uncut(steps())
 
 
 async def free(context: Context, ended: Upload, lease: Lease) -> Upload:
     """Free the bytes of a tombstone that is kept, and forget where they were: others may have that place soon."""
 
-    async def forget() -> Upload:
+    async def steps() -> Upload:
         await context.data.abort(ended)
         return await context.info.commit(ended, lease.fence, {"placement": {}})
 
-    return await _uncut(forget())
+    return await _uncut(steps())
 
 
 async def _uncut(steps: Coroutine[None, None, T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from tests.integration.uploads.steps import PARTIAL, create, delete
 from tusfleet.datastores.filesystem import FilesystemDataStore
 from tusfleet.janitor.sweeper import Sweeper
 from tusfleet.uploads.context import Context, Policy
-from tusfleet.uploads.models import Change, Metadata, State, Upload
+from tusfleet.uploads.models import Change, Metadata, Page, Query, State, Upload
+from tusfleet.uploads.terminate import forget
 
 pytestmark = pytest.mark.anyio
 
@@ -88,4 +90,32 @@ async def test_what_an_expiry_that_a_death_cut_short_has_left_is_freed_at_the_ne
         clock.forward(TTL.total_seconds() + 1)
         await sweeper.sweep()
         assert await context.info.read(upload.id) is None
+    assert (tmp_path / "files" / "report.pdf").read_bytes() == b"second"
+
+
+@pytest.mark.parametrize("started", [True, False])
+async def test_a_tombstone_that_is_gone_before_its_turn_spares_the_next_file_of_its_name(
+    tmp_path: Path, started: bool
+) -> None:
+    clock = Clock()
+    async with context_in(tmp_path, clock=clock, key_template="{filename}") as context:
+        sweeper = Sweeper(context, interval=3600, tombstone_ttl=TTL)
+        if started:
+            await sweeper.sweep()
+        first = await create(context, 5, b"first", metadata=NAMED)
+        change: Change = {"state": State.TERMINATED, "ended_at": clock(), "reserved": 0}
+        tombstone = await context.info.commit(first, first.fence, change)
+        clock.forward(1)
+        scan = context.info.scan
+
+        async def scan_and_lose_it(query: Query, *args: Any) -> Page:
+            page = await scan(query, *args)
+            if tombstone in page.uploads:
+                await forget(context, tombstone)
+                await create(context, 6, b"second", metadata=NAMED)
+            return page
+
+        context.info.scan = scan_and_lose_it  # type: ignore[method-assign, assignment]
+        await sweeper.sweep()
+        assert await context.info.read(first.id) is None
     assert (tmp_path / "files" / "report.pdf").read_bytes() == b"second"
