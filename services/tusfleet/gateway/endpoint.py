@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from tusfleet.gateway.auth import AccessRequest, Authorise, ask
 from tusfleet.gateway.body import request_body
@@ -67,7 +67,7 @@ class _Request:
     send: Send
     id: str
     view: ClientView
-    collection: str
+    collection: str  # as it stands in URLs
     resource: str | None
     known: bool
     protocol: UploadProtocol
@@ -151,7 +151,7 @@ class UploadEndpoint:
             *self._cors.preflight(scope["method"], scope["headers"]),
         ]
         view = self._trust.view(scope)
-        return _Request(scope, receive, send, id, view, collection, resource, known, protocol, common)
+        return _Request(scope, receive, send, id, view, quote(collection), resource, known, protocol, common)
 
     async def _refuse(self, request: _Request, method: str, error: UploadError) -> int:
         fields = [*request.protocol.refused(error), *request.common]

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -25,7 +26,9 @@ class Client:
     def __init__(self, app: Any) -> None:
         self._app = app
 
-    async def ask(self, method: str, path: str, headers: dict[str, str], *body: bytes, open: bool = False) -> Any:
+    async def ask(
+        self, method: str, path: str, headers: dict[str, str], *body: bytes, open: bool = False, root: str = ""
+    ) -> Any:
         messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in body]
         if not open:
             messages.append({"type": "http.request", "body": b"", "more_body": False})
@@ -43,7 +46,8 @@ class Client:
         scope = {
             "type": "http",
             "method": method,
-            "path": path,
+            "path": unquote(path),
+            "root_path": root,
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
             "client": ("127.0.0.1", 1),
         }
@@ -147,3 +151,21 @@ async def test_functions_that_block_stall_no_upload(tmp_path: Path) -> None:
         going_on.set()
         await asyncio.wait(blocked)
         await uploads.stop()
+
+
+@pytest.mark.parametrize("root", ["/dateien/größe", "/my files", "/50%"])
+async def test_a_mount_point_of_any_letters_has_urls_of_ascii(tmp_path: Path, root: str) -> None:
+    uploads = uploads_in(tmp_path)
+    client = Client(uploads)
+    body = {**BYTES, "upload-length": "3", "content-length": "3"}
+    answer = await client.ask("POST", f"{quote(root)}/", body, b"abc", root=root)
+    assert answer["status"] == 201
+    path = answer["headers"][b"location"].decode()
+    assert path.isascii()
+    assert " " not in path
+    assert (await client.ask("HEAD", path, TUS, root=root))["headers"][b"upload-offset"] == b"3"
+    partial = {**body, "upload-concat": "partial"}
+    part = (await client.ask("POST", f"{quote(root)}/", partial, b"abc", root=root))["headers"][b"location"].decode()
+    final = {**TUS, "upload-concat": f"final;{part} {part}"}
+    assert (await client.ask("POST", f"{quote(root)}/", final, root=root))["status"] == 201
+    await uploads.stop()
