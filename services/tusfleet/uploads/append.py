@@ -137,15 +137,15 @@ def early(context: Context, end: BodyEnd | None) -> UploadError:
     """The error that tells why a body ended before its end, counted by reason."""
     if end is BodyEnd.STALLED:
         context.metrics.interrupted.labels("stalled").inc()
-        return BodyStalled("No bytes arrived for too long; what arrived is kept, go on at the offset that HEAD tells")
+        return BodyStalled("No bytes arrived for too long; go on at the offset that HEAD tells")
     if end is BodyEnd.CUT:
         context.metrics.interrupted.labels("cut").inc()
         return BodyCut()
     if context.draining:
         context.metrics.interrupted.labels("drain").inc()
-        return Draining("The server is shutting down; what arrived is kept, try again")
+        return Draining("The server is shutting down; go on at the offset that HEAD tells")
     context.metrics.interrupted.labels("taken over").inc()
-    return Interrupted("Another request took over the upload; what arrived is kept")
+    return Interrupted("Another request took over the upload; go on at the offset that HEAD tells")
 
 
 class _Writing:

@@ -13,9 +13,9 @@ from tests.kits.streams import FakeStream
 from tusfleet.janitor.sweeper import Sweeper
 from tusfleet.uploads import append as appending
 from tusfleet.uploads.context import Policy
-from tusfleet.uploads.errors import LengthExceeded, TooLarge
-from tusfleet.uploads.intents import Append, Body
-from tusfleet.uploads.models import State, Upload
+from tusfleet.uploads.errors import LengthExceeded, TooLarge, UploadError
+from tusfleet.uploads.intents import Append, Body, Checksum
+from tusfleet.uploads.models import BodyEnd, State, Upload
 
 pytestmark = pytest.mark.anyio
 
@@ -51,3 +51,20 @@ async def test_a_length_that_completes_an_upload_is_driven_on_by_the_sweeper(tmp
         record = await context.info.read(upload.id)
         assert record is not None
         assert record.state is State.FINISHED
+
+
+@pytest.mark.parametrize("draining", [True, False])
+@pytest.mark.parametrize("end", [BodyEnd.INTERRUPTED, BodyEnd.STALLED])
+async def test_nobody_is_told_that_bytes_are_kept_which_a_checksum_dropped(
+    tmp_path: Path, end: BodyEnd, draining: bool
+) -> None:
+    async with context_in(tmp_path) as context:
+        context.draining = draining
+        upload = await create(context, 10)
+        body = Body(10, checksum=Checksum("sha1", bytes(20)))
+        with pytest.raises(UploadError) as told:
+            await appending.append(
+                context, Append(upload.id, 0, body), FakeStream(b"12345", end=end), ANYBODY, lambda: None
+            )
+        assert (await head(context, upload.id)).offset == 0
+        assert "kept" not in told.value.detail
