@@ -15,6 +15,7 @@ from tusfleet.gateway.callables import (
     EventFunction,
 )
 from tusfleet.gateway.replies import send_problem
+from tusfleet.protocols.tus import RESUMABLE
 from tusfleet.settings import Settings, load
 from tusfleet.uploads.errors import Draining
 
@@ -43,7 +44,7 @@ class EmbeddedUploads:
             await self._live(receive, send)
             return
         if self._stopped:
-            await send_problem(send, Draining(), (), method=scope["method"])
+            await send_problem(send, Draining(), [RESUMABLE], method=scope["method"])
             return
         if self._loop is not asyncio.get_running_loop():
             await self.start()

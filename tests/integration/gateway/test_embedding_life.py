@@ -89,6 +89,7 @@ async def test_a_request_after_the_stop_does_not_start_everything_again(tmp_path
     await uploads.stop()
     late = await client.ask("POST", "/", {**TUS, "upload-length": "10"})
     assert (late["status"], late["headers"][b"retry-after"]) == (503, b"1")
+    assert late["headers"][b"tus-resumable"] == b"1.0.0"
     # The folder is free for the next process.
     other = uploads_in(tmp_path)
     await other.start()
