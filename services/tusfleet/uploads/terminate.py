@@ -52,6 +52,8 @@ async def free(context: Context, ended: Upload, lease: Lease) -> Upload:
 
     async def steps() -> Upload:
         await context.data.abort(ended)
+        if not ended.placement:
+            return ended
         return await context.info.commit(ended, lease.fence, {"placement": {}})
 
     return await _uncut(steps())
