@@ -13,7 +13,21 @@ from threading import Barrier
 import pytest
 
 from tests.failure.aftermath import records, settled
-from tests.failure.client import BYTES, KIB, MIB, ask, create, get, head, metrics, offset, offset_of, patch
+from tests.failure.client import (
+    BYTES,
+    KIB,
+    MIB,
+    ask,
+    concatenate,
+    create,
+    get,
+    head,
+    metrics,
+    offset,
+    offset_of,
+    patch,
+    peeked,
+)
 from tests.failure.forked import serving
 from tests.raw_http import Response
 from tests.servers import Server, eventually
@@ -125,17 +139,35 @@ def test_a_kill_while_the_disk_is_full_loses_nothing(server: Server, disk: Path)
     assert get(server, path) == data
 
 
-def test_parts_that_cannot_be_merged_are_merged_when_there_is_space(server: Server, disk: Path) -> None:
+PARTIAL = {"Upload-Concat": "partial"}
+
+
+def test_a_concatenation_without_space_creates_nothing(server: Server, disk: Path) -> None:
     data = Random(4).randbytes(8 * MIB)
     half = len(data) // 2
-    partial = {"Upload-Concat": "partial"}
-    parts = [create(server, half, partial, piece) for piece in (data[:half], data[half:])]
+    parts = [create(server, half, PARTIAL, piece) for piece in (data[:half], data[half:])]
     ballast = fill(disk, 2 * MIB)
-    answer = ask(server, "POST", server.path, {"Upload-Concat": f"final;{' '.join(parts)}", "Content-Length": "0"})
-    assert answer.status in (201, 507)
+    final = {"Upload-Concat": f"final;{' '.join(parts)}", "Content-Length": "0"}
+    assert ask(server, "POST", server.path, final).status == 507
+    eventually(lambda: not [row for row in records(server.data) if row["final"]])
     ballast.unlink()
-    finals = eventually(lambda: [row for row in records(server.data) if row["final"] and row["state"] == "finished"])
-    assert get(server, f"{server.path}/{finals[0]['id']}") == data
+    assert get(server, concatenate(server, parts)) == data
+    settled(server)
+
+
+def test_a_final_upload_that_waits_is_merged_when_there_is_space(server: Server, disk: Path) -> None:
+    data = Random(5).randbytes(8 * MIB)
+    half = len(data) // 2
+    parts = [create(server, half, PARTIAL, data[:half]), create(server, half, PARTIAL)]
+    final = concatenate(server, parts)
+    ballast = fill(disk, 6 * MIB)
+    # There is space for the last part, and then none for the whole.
+    assert patch(server, parts[1], 0, data[half:]).status == 204
+    assert peeked(server, final)["state"] != "finished"
+    ballast.unlink()
+    eventually(lambda: peeked(server, final)["state"] == "finished")
+    assert get(server, final) == data
+    settled(server)
 
 
 LIMIT = 10 * MIB
