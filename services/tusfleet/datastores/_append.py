@@ -14,7 +14,7 @@ from tusfleet.datastores._disk import done, in_our_words, in_thread, reported, s
 from tusfleet.datastores._places import Places
 from tusfleet.uploads.errors import StoreFull, UploadError
 from tusfleet.uploads.models import Checkpoint, Upload
-from tusfleet.uploads.ports import ByteStream
+from tusfleet.uploads.ports import ByteStream, Pump
 
 BATCH_BYTES = 1024 * 1024
 """Bytes asked of the stream at a time: what it queues by itself, and the largest write that keeps others flowing."""
@@ -36,6 +36,12 @@ SLOW_FOR = 1.0
 SYNC_BYTES = 128 * 1024 * 1024
 """A sync begins after so many bytes, so that the last one, for which a client waits, has no second's worth to do.
 Half of it gains nothing more for a fast disk, and a checkpoint is a commit."""
+
+PUMP_BYTES = 256 * 1024
+"""A batch of this size tells of a sender that is worth pumping from."""
+
+PUMP_SECONDS = 0.1
+"""Longest time to pump while a sync runs: then it is looked at again."""
 
 SYNC_AFTER = 0.75
 """Part of the checkpoint interval after which a sync begins; the rest is time for the sync and the commit."""
@@ -90,7 +96,7 @@ class Appending:
     """
 
     __slots__ = (
-        "_due", "_fd", "_ino", "_loop", "_new", "_path", "_places", "_position", "_reading", "_rules", "_safe",
+        "_due", "_fd", "_ino", "_loop", "_new", "_path", "_places", "_position", "_pump", "_reading", "_rules", "_safe",
         "_stream", "_syncing", "_target", "_upload", "failure",
     )  # fmt: skip
 
@@ -99,6 +105,7 @@ class Appending:
         self._rules = rules
         self._upload = upload
         self._stream = stream
+        self._pump = stream if isinstance(stream, Pump) else None
         self._path = places.partial(upload.id)
         self._loop = asyncio.get_running_loop()
         self._fd = -1
@@ -151,6 +158,33 @@ class Appending:
             if not isinstance(failure, StoreFull):
                 raise failure from error
             self.failure = failure
+        self._written()
+        if self._pump is not None and self.failure is None and sum(map(len, chunks)) >= PUMP_BYTES:
+            await self._let_pump(self._pump)
+
+    async def _let_pump(self, pump: Pump) -> None:
+        """Have a stream that can do so move what comes next into the file, until its sender pauses or a sync is due."""
+        while self.failure is None:
+            size, seconds = self._run()
+            if size <= 0 or seconds <= 0:
+                return
+            pumped = await pump.pump(self._fd, self._position, size, seconds)
+            self._position += pumped.written
+            if pumped.error is not None:
+                self.failure = in_our_words(pumped.error)
+            self._written()
+            if pumped.written < size:
+                return
+
+    def _run(self) -> tuple[int, float]:
+        """How many bytes may come, and for how many seconds, before a sync has to be begun or taken note of."""
+        if self._syncing is not None:
+            return (0, 0) if self._syncing.done() else (SYNC_BYTES, PUMP_SECONDS)
+        seconds = PUMP_SECONDS if self._due is None else self._due - self._loop.time()
+        return SYNC_BYTES - (self._position - self._target), seconds
+
+    def _written(self) -> None:
+        """See when the next sync has to begin, now that more is written."""
         if self._due is None and self._position > self._target:
             self._due = self._loop.time() + self._rules.interval * SYNC_AFTER
         if self._position == self._upload.length or self._position - self._target >= SYNC_BYTES:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 
-from tusfleet.gateway.http_flow import BODY, Flow, Timer, Waiter, settle
+from tusfleet.gateway.http_flow import BODY, LANE, Flow, Timer, Waiter, settle
+from tusfleet.gateway.http_lane import LANES_OF_THIS_PROCESS, Run
 from tusfleet.uploads.models import BodyEnd
+from tusfleet.uploads.ports import Pumped
 
 HIGH_WATER = 1024 * 1024
 """Bytes queued before the socket is paused: one write of the data store, so that it never waits for the parser."""
+
+LANE_BYTES = 256 * 1024
+"""A rest from which the lane is worth its thread."""
+
+NOTHING = Pumped(0)
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -45,6 +53,7 @@ class NativeBody:
         length: in bytes, None when it is chunked.
         expects: whether the client waits for 100 (Continue) before it sends the body.
         idle_timeout: longest pause in seconds.
+        passed: is called when the last bytes went by the lane; None where no lane can be taken.
     """
 
     __slots__ = (
@@ -52,6 +61,8 @@ class NativeBody:
         "_dropped",
         "_flow",
         "_interrupted",
+        "_passed",
+        "_run",
         "_timer",
         "_waiters",
         "arrived",
@@ -64,13 +75,24 @@ class NativeBody:
         "queued",
     )
 
-    def __init__(self, flow: Flow, timer: Timer, length: int | None, *, expects: bool, idle_timeout: float) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        timer: Timer,
+        length: int | None,
+        *,
+        expects: bool,
+        idle_timeout: float,
+        passed: Callable[[], None] | None = None,
+    ) -> None:
         self._flow = flow
         self._timer = timer
         self._chunks: list[bytes] | None = None
         self._waiters: list[tuple[float, Waiter]] | None = None
         self._interrupted: BodyEnd | None = None
         self._dropped = False
+        self._passed = passed
+        self._run: Run | None = None
         self.length = length
         self.expects = expects
         self.idle_timeout = idle_timeout
@@ -90,6 +112,25 @@ class NativeBody:
         if not chunks:
             self.end = self._why()
         return chunks
+
+    async def pump(self, file: int, position: int, want: int, seconds: float) -> Pumped:
+        left = self.left
+        if self._passed is None or left is None or left < LANE_BYTES or not self.open or self.expects:
+            return NOTHING
+        if not LANES_OF_THIS_PROCESS.free or self._flow.transport.is_closing():
+            return NOTHING
+        descriptor = self._flow.transport.get_extra_info("socket").fileno()
+        self._flow.hold(LANE)
+        want = min(max(0, want - self.queued), left)
+        self._run = run = Run(descriptor, file, position, self.take(), want, seconds)
+        try:
+            return await LANES_OF_THIS_PROCESS.run(run)
+        finally:
+            self._run = None
+            self.arrived += run.received
+            if self.left == 0:
+                self._passed()
+            self._flow.release(LANE)
 
     async def first(self) -> None:
         """Wait until there is a byte, or the end; at most the idle timeout."""
@@ -114,6 +155,7 @@ class NativeBody:
             self._interrupted = BodyEnd.INTERRUPTED
             self._flow.hold(BODY)
             self._notify()
+            self._leave_lane()
 
     @property
     def open(self) -> bool:
@@ -156,6 +198,7 @@ class NativeBody:
         """No more will come: the client is gone, or what it sends makes no sense."""
         self.cut = True
         self._notify()
+        self._leave_lane()
 
     def drop(self) -> None:
         """Throw away what is queued and what will come: the request has been answered."""
@@ -164,6 +207,10 @@ class NativeBody:
         self.queued = 0
         self._flow.release(BODY)
         self._notify()
+
+    def _leave_lane(self) -> None:
+        if self._run is not None:
+            self._run.stop()
 
     def _ask(self) -> None:
         """Tell a client that waits for it to send the body, now that somebody reads (RFC 9110 section 10.1.1)."""

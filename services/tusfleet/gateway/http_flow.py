@@ -16,6 +16,9 @@ BODY = 1
 PIPELINE = 2
 """Reading is held because another request waits already."""
 
+LANE = 4
+"""Reading is held because a thread reads."""
+
 RESOLUTION = 0.002
 """Seconds by which the clock of an event loop may be behind its timers."""
 
@@ -100,7 +103,7 @@ class Flow:
         self._waiters: list[Waiter] | None = None
 
     def hold(self, reason: int) -> None:
-        """Read no more, for `BODY` or `PIPELINE`."""
+        """Read no more, for `BODY`, `PIPELINE` or `LANE`."""
         if not self._held:
             self.transport.pause_reading()
         self._held |= reason

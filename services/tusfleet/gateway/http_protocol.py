@@ -20,7 +20,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from tusfleet.gateway.http_answer import Answer
-from tusfleet.gateway.http_body import NativeBody
+from tusfleet.gateway.http_body import LANE_BYTES, NativeBody
 from tusfleet.gateway.http_cycle import UploadCycle
 from tusfleet.gateway.http_flow import PIPELINE, Flow, Timer
 from tusfleet.gateway.http_framing import ProtocolLimits, Refused, problem
@@ -178,7 +178,12 @@ class TusfleetHttpProtocol(asyncio.Protocol):
         self._clock = False
         self._timer.clear()
         body = NativeBody(
-            self.flow, self._timer, head.length, expects=head.expects, idle_timeout=self.limits.idle_timeout
+            self.flow,
+            self._timer,
+            head.length,
+            expects=head.expects,
+            idle_timeout=self.limits.idle_timeout,
+            passed=None if self._tls or (head.length or 0) < LANE_BYTES else self._reader.passed,
         )
         cycle = UploadCycle(
             self, self._scope(head), body, head.trailers, keep_alive=head.keep_alive, plain=not self._tls

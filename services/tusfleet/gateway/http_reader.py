@@ -117,6 +117,12 @@ class RequestReader:
             return self._feed_body(self.body, data)
         return self._feed_parser(data)
 
+    def passed(self) -> None:
+        """The rest of a body has gone by the lane."""
+        if self._raw and self.body is not None:
+            self._raw = False
+            self._received()
+
     def close(self) -> None:
         """Read no more."""
         self._parser = None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from tusfleet.uploads.models import (
     BodyEnd,
@@ -41,6 +42,28 @@ class ByteStream(Protocol):
 
     def interrupt(self) -> None:
         """End the body early: what has arrived is still given, then the end with `BodyEnd.INTERRUPTED`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pumped:
+    """What a stream has moved into a file by itself: bytes written, and the error that ended it."""
+
+    written: int
+    error: OSError | None = None
+
+
+@runtime_checkable
+class Pump(Protocol):
+    """What a `ByteStream` may be besides: one that can move bytes into a file by itself, past the event loop."""
+
+    async def pump(self, file: int, position: int, want: int, seconds: float) -> Pumped:
+        """Write the next bytes at `position` of the file with the descriptor `file`, in order and without a gap.
+
+        Returns once about `want` bytes are written, `seconds` have passed, the sender pauses, or it cannot go on in
+        this way now; with no bytes, `read` goes on. Not while a `read` is under way. When it is cancelled, no write of
+        it is under way any more once that has been carried out. After an error bytes are missing: give the stream up.
+        """
         ...
 
 
