@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import pytest
 
-from tests.failure.client import KIB, MIB, Wire, create, get, offset, patch, peeked
-from tests.servers import Server, eventually
+from tests.failure.client import KIB, MIB, Wire, create, get, offset, patch
+from tests.servers import Server
 
 BIG = 512 * MIB
 
@@ -44,8 +43,7 @@ def test_F11_a_dropped_connection_keeps_every_byte(server: Server, sent: int, fr
             wire.send(data[:sent])
         else:
             wire.send_chunk(data[:sent])
-    # Hung up with the last byte: everything that had been handed to the network counts.
-    eventually(functools.partial(stands_at, server, path, sent))
+    # Hung up with the last byte, and asked for at once: everything that had been handed to the network counts.
     assert offset(server, path) == sent
     assert patch(server, path, sent, data[sent:]).status == 204
     assert get(server, path) == data
@@ -60,13 +58,8 @@ def test_F11_every_drop_of_many_keeps_its_bytes(server: Server) -> None:
             wire.patch(path, at, len(data) - at)
             wire.send(data[at : at + size])
         at += size
-        eventually(functools.partial(stands_at, server, path, at))
+        assert offset(server, path) == at
     assert get(server, path) == data
-
-
-def stands_at(server: Server, path: str, at: int) -> bool:
-    """Whether an upload has come to `at`; asked by somebody who does not interrupt its writer, as its client would."""
-    return bool(peeked(server, path)["offset"] == at)
 
 
 def memory(server: Server, figure: str) -> int:

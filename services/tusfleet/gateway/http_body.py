@@ -17,6 +17,13 @@ HIGH_WATER = 1024 * 1024
 LANE_BYTES = 256 * 1024
 """A rest from which the lane is worth its thread."""
 
+LEAVE_SECONDS = 0.25
+"""Longest time for which a body that has to end goes on: what a vanished client had sent is in the kernel by then, a
+few MiB at most, and one that is alive and sends on must not keep others waiting."""
+
+LOOK_SECONDS = 0.005
+"""Pause between two looks whether the kernel still has bytes of a body that has to end."""
+
 NOTHING = Pumped(0)
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -151,11 +158,20 @@ class NativeBody:
         return chunks
 
     def interrupt(self) -> None:
-        if self._interrupted is None and self.open:
-            self._interrupted = BodyEnd.INTERRUPTED
-            self._flow.hold(BODY)
-            self._notify()
-            self._leave_lane()
+        self._leave(asyncio.get_running_loop().time() + LEAVE_SECONDS)
+
+    def _leave(self, deadline: float) -> None:
+        """End the body as soon as what the client has sent so far is read, but for `deadline`."""
+        if not self.open:
+            return
+        loop = asyncio.get_running_loop()
+        if self._flow.unread() and loop.time() < deadline:
+            loop.call_later(LOOK_SECONDS, self._leave, deadline)
+            return
+        self._interrupted = BodyEnd.INTERRUPTED
+        self._flow.hold(BODY)
+        self._notify()
+        self._leave_lane()
 
     @property
     def open(self) -> bool:

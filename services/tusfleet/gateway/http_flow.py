@@ -115,6 +115,10 @@ class Flow:
             if not self._held and not self.lost:
                 self.transport.resume_reading()
 
+    def unread(self) -> int:
+        """Bytes that have come and that nobody has read."""
+        return 0 if self.lost or self.transport.is_closing() else self._kernel(termios.FIONREAD)
+
     def pause_writing(self) -> None:
         """The transport has enough to write: whoever writes waits, and the client has to take something."""
         self.write_paused = True
@@ -206,13 +210,16 @@ class Flow:
 
         A slow client empties megabytes of the kernel's before the socket becomes writable; that is progress too.
         """
-        size = self.transport.get_write_buffer_size()
+        return self.transport.get_write_buffer_size() + self._kernel(termios.TIOCOUTQ)
+
+    def _kernel(self, question: int) -> int:
+        """How many bytes the kernel keeps for this connection, in the direction that `question` names."""
         connection = self.transport.get_extra_info("socket")
         try:
-            answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+            answer = fcntl.ioctl(connection.fileno(), question, b"\0\0\0\0")
         except OSError:
-            return size
-        return size + int(struct.unpack("i", answer)[0])
+            return 0
+        return int(struct.unpack("i", answer)[0])
 
 
 def settle(waiter: Waiter) -> None:
