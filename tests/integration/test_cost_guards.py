@@ -28,7 +28,10 @@ MOST_FAULTS_PER_GIB = 5_000
 """A server that lets malloc map and return memory for every chunk needs 346,717."""
 
 MOST_TIMES_THE_LOOP = 5.0
-"""The loop checks nothing, syncs nothing and keeps no records. Wide, since other tests run beside this one."""
+"""The loop checks nothing, keeps no records and writes one file again and again. Seen: 0.8 to 1; wide, since other
+tests run beside this one."""
+
+ROUNDS = 6
 
 
 @pytest.fixture
@@ -37,7 +40,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     # Connections must stand until the last of them is there, on a busy machine too.
-    with serving(tmp_path, "--log-level", "info", "--body-idle-timeout", "10m") as server:
+    # Syncs cost as much as the disk is busy with the files of other tests.
+    with serving(tmp_path, "--durability", "relaxed", "--body-idle-timeout", "10m") as server:
         warm_up(server.port, server.path)
         yield server
 
@@ -76,7 +80,7 @@ def test_upload_costs_a_small_multiple_of_a_bare_loop(server: Server, tmp_path: 
     with recv_into_loop(tmp_path) as (pid, port):
         # In turns, and the cheapest of each: what else the machine does can only add to a cost.
         bare = ours = math.inf
-        for _ in range(4):
+        for _ in range(ROUNDS):
             bare = min(bare, cost_of_upload(pid, port, "/files", 128 * MIB).cpu_seconds)
             ours = min(ours, cost_of_upload(server.process.pid, server.port, server.path, 128 * MIB).cpu_seconds)
     print(f"{ours / bare:.2f} times the CPU of the bare loop")
