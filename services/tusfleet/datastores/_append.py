@@ -130,6 +130,7 @@ class Appending:
         idle = self._due is None and self._syncing is None
         if idle:
             self._let_go()
+            await self._take_back()
             if self._reading is None:
                 return await self._stream.read(BATCH_BYTES, GATHER_SECONDS)
         if self._reading is None:
@@ -143,6 +144,16 @@ class Appending:
         chunks = await reading
         self._reading = None
         return chunks
+
+    async def _take_back(self) -> None:
+        """End a read that waits in a task of its own, where that loses nothing: a silent client would hold the task."""
+        reading = self._reading
+        if reading is None or reading.done() or self._pump is None:
+            return
+        reading.cancel()
+        await asyncio.wait((reading,))
+        if reading.cancelled():
+            self._reading = None
 
     async def store(self, chunks: Sequence[bytes]) -> None:
         """Write what arrived. A full store does not raise: what fitted still gets its checkpoint."""

@@ -55,7 +55,10 @@ class Pumped:
 
 @runtime_checkable
 class Pump(Protocol):
-    """What a `ByteStream` may be besides: one that can move bytes into a file by itself, past the event loop."""
+    """What a `ByteStream` may be besides: one that can move bytes into a file by itself, past the event loop.
+
+    Its `read` may be cancelled: what has come by then is given by the next one.
+    """
 
     async def pump(self, file: int, position: int, want: int, seconds: float) -> Pumped:
         """Write the next bytes at `position` of the file with the descriptor `file`, in order and without a gap.
