@@ -40,7 +40,7 @@ class Metrics:
         )
         self.write_seconds = Histogram(
             "write_seconds",
-            "Time to write one batch of bytes to the data store.",
+            "Time to write one batch of bytes to the data store; bulk that a thread moves is not in it.",
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
             namespace=NAMESPACE,
