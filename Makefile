@@ -28,7 +28,7 @@ run: $(VENV)/.ready-to-run ## Start the server; ARGS="--port 9000 --data-dir /sr
 	@exec $(BIN)/tusfleet serve $(ARGS)
 
 test: $(VENV)/.ready-to-develop ## Run every test with the coverage gate; ARGS="tests/unit -k offset" runs some, without it
-	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev
+	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev openssl:openssl
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -n auto
