@@ -27,9 +27,9 @@ OPEN_FILES = 3 * STALLED
 MOST_FAULTS_PER_GIB = 5_000
 """A server that lets malloc map and return memory for every chunk needs 346,717."""
 
-MOST_TIMES_THE_LOOP = 5.0
-"""The loop checks nothing, keeps no records and writes one file again and again. Seen: 0.8 to 1; wide, since other
-tests run beside this one."""
+MOST_TIMES_THE_LOOP = 12.0
+"""The loop checks nothing, keeps no records and writes one file again and again. Seen: 0.8 to 1 alone, 6 when
+other tests starve the sender, so that its bytes come in small pieces by the event loop."""
 
 ROUNDS = 6
 
