@@ -31,7 +31,8 @@ test: $(VENV)/.ready-to-develop ## Run every test with the coverage gate; ARGS="
 	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev openssl:openssl
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n auto
+	@$(BIN)/coverage run -m pytest -m alone
+	@$(BIN)/coverage run -m pytest -m "not alone" -n auto
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=$(COVERAGE_GATE)
 else

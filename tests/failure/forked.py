@@ -22,11 +22,12 @@ from tests import servers
 from tests.servers import Process, Server
 
 NURSERY = """
-import json, os, signal, sys
+import ctypes, json, os, signal, sys
 import coverage
 import tusfleet.gateway.server
 from tusfleet.cli.main import main
 
+PR_SET_PDEATHSIG = 1
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
 for line in sys.stdin:
     task = json.loads(line)
@@ -35,6 +36,7 @@ for line in sys.stdin:
         print(pid, flush=True)
         continue
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     log = os.open(task["log"], os.O_WRONLY | os.O_APPEND)
     for number, target in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
@@ -43,7 +45,7 @@ for line in sys.stdin:
     coverage.process_startup()
     main(task["arguments"])
 """
-"""The parent of the forks. It ends when its standard input does."""
+"""The parent of the forks. It ends when its standard input does, however the tests ended, and the forks end with it."""
 
 MEASURING = "COVERAGE_"
 """Variables that begin with it have a process measured; that is for the forks, each on its own."""
