@@ -56,8 +56,9 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 lock: ## Pin every version with its hashes from pyproject.toml; ARGS=--upgrade takes newer ones
 	@$(COMPILE) --group bootstrap --output-file requirements/uv.txt
 	@$(COMPILE) pyproject.toml --output-file requirements/base.txt
+	@$(COMPILE) pyproject.toml --all-extras --constraint requirements/base.txt --output-file requirements/fleet.txt
 	@$(COMPILE) --group build --constraint requirements/base.txt --output-file requirements/build.txt
-	@$(COMPILE) pyproject.toml --group dev --constraint requirements/base.txt --constraint requirements/build.txt \
+	@$(COMPILE) pyproject.toml --all-extras --group dev --constraint requirements/fleet.txt --constraint requirements/build.txt \
 		--output-file requirements/dev.txt
 
 bench: $(VENV)/.ready-to-develop ## Compare with other servers and write bench/RESULTS.md; ARGS=--help says what it takes
