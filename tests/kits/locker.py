@@ -108,18 +108,18 @@ class LockerKit:
         await first.release()
         second = await locker.acquire("a", SOON)
         await first.release()
-        assert locker.try_acquire("a") is None
+        assert await locker.try_acquire("a") is None
         await second.release()
 
     async def test_try_acquire_disturbs_nobody(self, locker: Locker) -> None:
         holder = await locker.acquire("a", SOON)
         asked = asyncio.Event()
         holder.on_request(asked.set)
-        assert locker.try_acquire("a") is None
+        assert await locker.try_acquire("a") is None
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asked.wait(), NEVER)
         await holder.release()
-        lease = locker.try_acquire("a")
+        lease = await locker.try_acquire("a")
         assert lease is not None
         await lease.release()
 
@@ -158,6 +158,6 @@ class LockerKit:
             await waiting
         with pytest.raises(Draining):
             await locker.acquire("c", SOON)
-        assert locker.try_acquire("d") is None
+        assert await locker.try_acquire("d") is None
         for holder in holders:
             await holder.release()

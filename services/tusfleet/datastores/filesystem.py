@@ -171,6 +171,9 @@ class FilesystemDataStore:
             for id, modified in found.items():
                 yield Upload(id, "", datetime.fromtimestamp(modified, UTC))
 
+    def references(self, record: Upload, found: Upload) -> bool:  # noqa: ARG002 - a file is found by its upload's id
+        return record.state.alive
+
     async def probe(self) -> None:
         try:
             await in_thread(self._probe)

@@ -24,6 +24,7 @@ from tusfleet.infostores._transaction import Transaction
 from tusfleet.infostores._writer import Writer
 from tusfleet.uploads.errors import Unavailable
 from tusfleet.uploads.models import Change, Event, Page, Query, Upload, Usage
+from tusfleet.uploads.ports import Lease
 
 FEW = 16
 """Records looked up on the event loop one after the other; more of them are worth the way to the thread."""
@@ -105,7 +106,14 @@ class SqliteInfoStore:
             return self._look(lambda: [_one(self._lookup, id) for id in ids])
         return await self._thread(lambda: _many(self._scanner, ids))
 
-    async def commit(self, upload: Upload, fence: int, change: Change, events: Sequence[Event] = ()) -> Upload:
+    async def commit(
+        self,
+        upload: Upload,
+        fence: int,
+        change: Change,
+        events: Sequence[Event] = (),
+        ends: Lease | None = None,  # noqa: ARG002 - the leases are kept elsewhere
+    ) -> Upload:
         identity, columns, texts = micros(upload.created_at), changed(change), _texts(events)
         return await self._writer.do(
             lambda transaction: transaction.commit(upload, identity, fence, columns, texts, self._capacity)

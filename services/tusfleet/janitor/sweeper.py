@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from tusfleet.observability.logs import LOGGER
@@ -71,8 +72,8 @@ class Sweeper:
             if upload.placement:
                 async with self._unless_used(upload.id) as lease:
                     with _left_for_later(upload):
-                        if lease is not None and await self._stands(upload):
-                            await free(self._context, upload, lease)
+                        if lease is not None and (current := await self._unchanged(upload, lease)):
+                            await free(self._context, current, lease)
         self._mended = True
 
     async def _expire(self) -> None:
@@ -87,8 +88,7 @@ class Sweeper:
         async for upload in self._every(Query(states=frozenset({State.FINISHING}), finals=False)):
             async with self._unless_used(upload.id) as lease:
                 with _left_for_later(upload):
-                    current = await self._context.info.read(upload.id)
-                    if current is not None and lease is not None:
+                    if lease is not None and (current := await self._context.current(lease)):
                         await finish(self._context, current, lease)
         async for upload in self._every(Query(states=frozenset({State.OPEN, State.FINISHING}), finals=True)):
             with _left_for_later(upload):
@@ -101,8 +101,8 @@ class Sweeper:
             async for upload in self._every(Query(states=states, ended_before=before)):
                 async with self._unless_used(upload.id) as lease:
                     with _left_for_later(upload):
-                        if lease is not None and await self._stands(upload):
-                            await forget(self._context, upload)
+                        if lease is not None and (current := await self._unchanged(upload, lease)):
+                            await forget(self._context, current)
 
     async def _clear_leftovers(self) -> None:
         """Remove bytes that no record speaks of any more."""
@@ -122,23 +122,28 @@ class Sweeper:
         # Nearly all have a record: that is found out for many at once.
         records = await self._context.info.read_many([found.id for found in batch])
         for found, record in zip(batch, records, strict=True):
-            if record is not None and record.state.alive:
+            if record is not None and self._context.data.references(record, found):
                 continue
             # Under the lease: an id may be used again, and its new bytes must not be taken for the old ones.
             async with self._unless_used(found.id) as lease:
                 with _left_for_later(found):
-                    upload = await self._context.info.read(found.id)
-                    if lease is not None and (upload is None or not upload.state.alive):
-                        await self._context.data.abort(found if upload is None else upload)
+                    if lease is None:
+                        continue
+                    record = await self._context.current(lease)
+                    if record is None or not self._context.data.references(record, found):
+                        await self._context.data.abort(found)
 
-    async def _stands(self, upload: Upload) -> bool:
-        """Tell, under the lease, whether a record is still as the scan gave it: its place may be another's by now."""
-        return await self._context.info.read(upload.id) == upload
+    async def _unchanged(self, upload: Upload, lease: Lease) -> Upload | None:
+        """The record under the lease if it is still as the scan gave it: its place may be another's by now."""
+        current = await self._context.current(lease)
+        if current is None or replace(current, fence=upload.fence) != upload:
+            return None
+        return current
 
     @asynccontextmanager
     async def _unless_used(self, id: str) -> AsyncIterator[Lease | None]:
         """Hold the lease of an upload; None when somebody else does, who is not disturbed."""
-        lease = self._context.locker.try_acquire(id)
+        lease = await self._context.locker.try_acquire(id)
         try:
             yield lease
         finally:

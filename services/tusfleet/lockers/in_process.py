@@ -8,17 +8,20 @@ from collections.abc import Callable
 from itertools import count
 
 from tusfleet.uploads.errors import Draining, Locked
+from tusfleet.uploads.models import Upload
+from tusfleet.uploads.ports import Standing
 
 
 class InProcessLease:
     """A lease of `InProcessLocker`; it is never lost while the process lives."""
 
-    __slots__ = ("_callback", "_locker", "_requested", "_settled", "fence", "id", "lost", "waiting")
+    __slots__ = ("_callback", "_locker", "_requested", "_settled", "fence", "id", "lost", "upload", "waiting")
 
     def __init__(self, locker: InProcessLocker, id: str, fence: int) -> None:
         self.id = id
         self.fence = fence
         self.lost = False
+        self.upload: Upload | None = None
         # Made when somebody waits: nearly nobody does, and an empty deque takes 600 bytes.
         self.waiting: deque[asyncio.Future[InProcessLease]] | None = None
         self._locker = locker
@@ -47,6 +50,9 @@ class InProcessLease:
         return future
 
     async def release(self) -> None:
+        self.end()
+
+    def ended(self) -> None:
         self.end()
 
     def end(self) -> None:
@@ -103,8 +109,11 @@ class InProcessLocker:
         elif holder.waiting is not None and future in holder.waiting:
             holder.waiting.remove(future)
 
-    def try_acquire(self, id: str) -> InProcessLease | None:
+    async def try_acquire(self, id: str) -> InProcessLease | None:
         return None if self._draining or id in self._held else self._grant(id)
+
+    async def standing(self, id: str) -> Standing:
+        return Standing(id in self._held)
 
     async def settle(self, id: str, wait: float) -> None:
         holder = self._held.get(id)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 
 from tusfleet.uploads.checksums import Hasher
 from tusfleet.uploads.concatenate import part_finished
 from tusfleet.uploads.context import Context
 from tusfleet.uploads.errors import (
-    BadRequest,
     BodyCut,
     BodyStalled,
     DataLost,
@@ -24,7 +24,7 @@ from tusfleet.uploads.errors import (
     TooLarge,
     UploadError,
 )
-from tusfleet.uploads.finish import fail, finish
+from tusfleet.uploads.finish import fail, finish, finished
 from tusfleet.uploads.intents import Append, Body, Checksum
 from tusfleet.uploads.models import BodyEnd, Change, Checkpoint, Principal, State, Upload
 from tusfleet.uploads.ports import ByteStream, Lease
@@ -50,13 +50,10 @@ async def append(
         BodyCut, BodyStalled, Interrupted, Draining: the body ended early; what arrived is kept.
         StoreFull, Unavailable, Locked, FenceLost: try again at the offset that HEAD tells.
     """
-    if not principal.admin:
-        # Before the lease: somebody who may not see the upload makes nobody let go of it.
-        await context.present(intent.id, principal)
     # Not `leased`: a silent client would hold that generator and its frames for as long.
-    lease = await context.locker.acquire(intent.id, context.policy.lock_timeout)
+    lease = await context.taken(intent.id, principal)
     try:
-        upload = await context.present(intent.id, principal)
+        upload = context.visible(await context.current(lease), principal)
         if upload.state is State.FINISHING and not upload.is_final:
             upload = await finish(context, upload, lease)
         length = guard(context, upload, intent)
@@ -106,16 +103,16 @@ async def write(
     """Store a guarded body and commit it; finish the upload when its last byte is there."""
     writing = _Writing(context, upload, lease, length)
     lease.on_request(stream.interrupt)
-    hasher = None
+    hashed: HashedStream | None = None
     if intent.body.verified:
         hasher = Hasher(intent.body.checksum.algorithm if intent.body.checksum else None)
-        stream = HashedStream(stream, hasher)
+        stream = hashed = HashedStream(stream, hasher, lambda: intent.body.checksum or trailer())
     limited = writing.limited(stream, intent.body)
     try:
-        if hasher is None:
+        if hashed is None:
             await writing.store(limited)
         else:
-            await writing.store_verified(limited, hasher, intent.body.checksum, trailer)
+            await writing.store_verified(limited, hashed)
     except DataLost:
         await writing.fail()
         raise
@@ -198,26 +195,21 @@ class _Writing:
             async for checkpoint in checkpoints:
                 await self._commit(checkpoint)
 
-    async def store_verified(
-        self, stream: ByteStream, hasher: Hasher, announced: Checksum | None, trailer: TrailerChecksum
-    ) -> None:
+    async def store_verified(self, stream: ByteStream, hashed: HashedStream) -> None:
         last = None
         async with aclosing(self._checkpoints(stream)) as checkpoints:
             async for checkpoint in checkpoints:
                 last = checkpoint
         if stream.end is not BodyEnd.COMPLETE:
             return
-        expected = announced or trailer()
-        if expected is None:
-            raise BadRequest("A trailer Upload-Checksum was announced and did not come; nothing was kept")
-        await asyncio.to_thread(hasher.check, expected)
+        await hashed.verify()
         if last is not None:
             await self._commit(last)
 
     def _checkpoints(self, stream: ByteStream) -> AsyncGenerator[Checkpoint, None]:
         if self.upload.state is State.FINISHED:
             return _nothing(stream)
-        return self.context.data.append(self.upload, stream)
+        return self.context.data.append(replace(self.upload, length=self.length), stream)
 
     async def fail(self) -> None:
         async with self._turn:
@@ -243,7 +235,10 @@ class _Writing:
             elif not self.context.policy.bounded:
                 change["reserved"] = checkpoint.offset
             with self.context.metrics.commit_seconds.time():
-                self.upload = await self.context.commit(before, self.lease, change)
+                if checkpoint.whole:
+                    self.upload = await finished(self.context, before, self.lease, change)
+                else:
+                    self.upload = await self.context.commit(before, self.lease, change)
             self.context.metrics.bytes_received.inc(checkpoint.offset - before.offset)
 
     async def settle(self, *, declare: bool = False) -> Upload:

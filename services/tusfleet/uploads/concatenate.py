@@ -49,7 +49,7 @@ async def create_final(context: Context, upload: Upload, principal: Principal) -
     except (StoreFull, Unavailable):
         # The client is told no URL and asks again: the parts must not be merged twice.
         async with context.leased(upload.id) as lease:
-            current = await context.info.read(upload.id)
+            current = await context.current(lease)
             if current is not None and current.state.alive:
                 await discard(context, current, lease)
         raise
@@ -57,13 +57,13 @@ async def create_final(context: Context, upload: Upload, principal: Principal) -
 
 async def drive(context: Context, upload: Upload) -> Upload:
     """Merge a final upload if its parts are finished and nobody else is at it; give the record as it is then."""
-    lease = context.locker.try_acquire(upload.id)
+    lease = await context.locker.try_acquire(upload.id)
     return upload if lease is None else await _drive(context, upload, lease)
 
 
 async def _drive(context: Context, upload: Upload, lease: Lease) -> Upload:
     try:
-        current = await context.info.read(upload.id)
+        current = await context.current(lease)
         if current is None or current.state not in (State.OPEN, State.FINISHING):
             return current or upload
         return await _merge(context, current, lease)
@@ -103,6 +103,7 @@ async def _merge(context: Context, upload: Upload, lease: Lease) -> Upload:
             "expires_at": None,
         },
         EventType.FINISHED,
+        last=True,
     )
 
 

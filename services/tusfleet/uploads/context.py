@@ -70,11 +70,13 @@ class Context:
         self._happened(EventType.CREATED, events)
         return upload
 
-    async def commit(self, upload: Upload, lease: Lease, change: Change, event: EventType | None = None) -> Upload:
-        """Commit a change under a lease, with the event that tells of it."""
+    async def commit(
+        self, upload: Upload, lease: Lease, change: Change, event: EventType | None = None, *, last: bool = False
+    ) -> Upload:
+        """Commit a change under a lease, with the event that tells of it; the `last` one may give the lease back."""
         events = [] if event is None else self._events(event, replace(upload, **change))
         try:
-            committed = await self.info.commit(upload, lease.fence, change, events)
+            committed = await self.info.commit(upload, lease.fence, change, events, lease if last else None)
         except FenceLost:
             self.metrics.fenced.inc()
             raise
@@ -107,7 +109,10 @@ class Context:
             NotFound: there is none, or not for this principal.
             Gone: it expired or failed.
         """
-        upload = await self.info.read(id)
+        return self.visible(await self.info.read(id), principal)
+
+    def visible(self, upload: Upload | None, principal: Principal) -> Upload:
+        """Check a record that was just read, as `present` does."""
         if upload is None or upload.state is State.TERMINATED or not principal.may_see(upload):
             raise NotFound
         if upload.state is State.FAILED:
@@ -119,6 +124,23 @@ class Context:
     def overdue(self, upload: Upload) -> bool:
         """Whether the time of an upload is over."""
         return upload.expires_at is not None and upload.expires_at <= self.clock() and upload.state.alive
+
+    async def current(self, lease: Lease) -> Upload | None:
+        """The record under a lease that has just begun."""
+        return lease.upload or await self.info.read(lease.id)
+
+    async def taken(self, id: str, principal: Principal) -> Lease:
+        """The lease of an upload; a holder is asked to let go only for somebody who may see the upload.
+
+        Raises:
+            NotFound, Gone: there is none to take, or not for this principal.
+            Locked: the holder did not let go in time.
+        """
+        lease = await self.locker.try_acquire(id)
+        if lease is None:
+            await self.present(id, principal)
+            lease = await self.locker.acquire(id, self.policy.lock_timeout)
+        return lease
 
     @asynccontextmanager
     async def leased(self, id: str) -> AsyncIterator[Lease]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tusfleet.uploads.context import Context
 from tusfleet.uploads.errors import DataLost
-from tusfleet.uploads.models import EventType, State, Upload
+from tusfleet.uploads.models import Change, EventType, State, Upload
 from tusfleet.uploads.ports import Lease
 from tusfleet.uploads.terminate import free
 
@@ -25,19 +25,18 @@ async def finish(context: Context, upload: Upload, lease: Lease) -> Upload:
     except DataLost:
         await fail(context, upload, lease)
         raise
-    return await context.commit(
-        upload,
-        lease,
-        {
-            "state": State.FINISHED,
-            "placement": placement,
-            "reserved": upload.offset,
-            "ended_at": context.clock(),
-            # A finished partial upload is of use only until it is merged: it goes on expiring.
-            "expires_at": upload.expires_at if upload.is_partial else None,
-        },
-        EventType.FINISHED if not upload.is_partial else None,
-    )
+    return await finished(context, upload, lease, {"placement": placement})
+
+
+async def finished(context: Context, upload: Upload, lease: Lease, change: Change) -> Upload:
+    """Commit that the whole object is there, with what else there is to change."""
+    change["state"] = State.FINISHED
+    change["reserved"] = change.get("offset", upload.offset)
+    change["ended_at"] = context.clock()
+    if not upload.is_partial:  # a finished partial upload is of use only until it is merged: it goes on expiring
+        change["expires_at"] = None
+    event = None if upload.is_partial else EventType.FINISHED
+    return await context.commit(upload, lease, change, event, last=True)
 
 
 async def fail(context: Context, upload: Upload, lease: Lease) -> Upload:

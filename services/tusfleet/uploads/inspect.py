@@ -19,16 +19,18 @@ async def inspect(context: Context, intent: Inspect, principal: Principal) -> Up
         NotFound, Gone: there is none.
         Locked: another request did not let go in time.
     """
-    upload = await context.present(intent.id, principal)
+    standing = await context.locker.standing(intent.id)
+    upload = context.visible(standing.upload or await context.info.read(intent.id), principal)
     if upload.is_final:
         return upload if upload.state is State.FINISHED else await drive(context, upload)
     if upload.state is State.FINISHED:
         return upload
-    await context.locker.settle(intent.id, context.policy.lock_timeout)
-    upload = await context.present(intent.id, principal)
+    if standing.held:
+        await context.locker.settle(intent.id, context.policy.lock_timeout)
+        upload = await context.present(intent.id, principal)
     if upload.complete and upload.state is not State.FINISHED:
         async with context.leased(intent.id) as lease:
-            upload = await finish(context, await context.present(intent.id, principal), lease)
+            upload = await finish(context, context.visible(await context.current(lease), principal), lease)
     return upload
 
 

@@ -223,10 +223,14 @@ class Change(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A point up to which every byte is durable: the new offset, and the placement that holds it."""
+    """A point up to which every byte is durable: the new offset, and the placement that holds it.
+
+    `whole` says that these bytes are the upload's last and that its object exists: there is nothing left to finish.
+    """
 
     offset: int
     placement: Placement
+    whole: bool = False
 
 
 class EventType(enum.StrEnum):

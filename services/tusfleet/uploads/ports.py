@@ -97,8 +97,9 @@ class DataStore(Protocol):
 
         Yields a checkpoint only when every byte up to it is durable, in growing order, at least every checkpoint
         interval while bytes arrive, and a last one for all bytes of the stream, however it ended. No bytes, no
-        checkpoint. When the iteration is closed or cancelled, no write of it is under way any more once that has
-        been carried out.
+        checkpoint. The stream is read to its end before an object is made whole: what the stream raises there, such
+        as a checksum that does not match, must leave none. When the iteration is closed or cancelled, no write of it
+        is under way any more once that has been carried out.
 
         Raises:
             StoreFull: no space; the checkpoints given before stay true.
@@ -140,8 +141,12 @@ class DataStore(Protocol):
     def leftovers(self, age: float) -> AsyncIterator[Upload]:
         """Uploads, as far as the store can tell, whose unfinished bytes nobody has touched for `age` seconds.
 
-        The janitor asks the info store whether they have a record, and aborts those that have none.
+        The janitor asks the info store for their records, and aborts those that no record references.
         """
+        ...
+
+    def references(self, record: Upload, found: Upload) -> bool:
+        """Tell whether `record` still needs the bytes of `found`, which `leftovers` gave."""
         ...
 
     async def probe(self) -> None:
@@ -176,8 +181,13 @@ class InfoStore(Protocol):
         """The records of `ids`, in that order."""
         ...
 
-    async def commit(self, upload: Upload, fence: int, change: Change, events: Sequence[Event] = ()) -> Upload:
+    async def commit(
+        self, upload: Upload, fence: int, change: Change, events: Sequence[Event] = (), ends: Lease | None = None
+    ) -> Upload:
         """Change the record that was read as `upload`, and give the new one, which carries `fence`.
+
+        A store that keeps the leases too gives `ends` back in the same step and tells it by `Lease.ended`; others
+        leave it alone.
 
         A caller that is cancelled gets its cancellation once the commit has landed or failed: no commit of it can move
         the record under the next lease.
@@ -230,11 +240,16 @@ class InfoStore(Protocol):
 
 
 class Lease(Protocol):
-    """The right to write one upload, until it is released or lost."""
+    """The right to write one upload, until it is released or lost.
+
+    `upload` is the record as it stood when the lease began, where leases and records are kept together; None where
+    they are not, and where there is no record.
+    """
 
     id: str
     fence: int
     lost: bool
+    upload: Upload | None
 
     def on_request(self, callback: Callable[[], None]) -> None:
         """Have `callback` called, once, when somebody else asks for the upload or the lease is lost.
@@ -246,6 +261,18 @@ class Lease(Protocol):
     async def release(self) -> None:
         """Give the upload back. Safe to repeat."""
         ...
+
+    def ended(self) -> None:
+        """Learn that a commit has given the upload back already; `release` has nothing left to do."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether somebody holds an upload, and the record, with the same meaning of None as `Lease.upload`."""
+
+    held: bool
+    upload: Upload | None = None
 
 
 class Locker(Protocol):
@@ -265,8 +292,12 @@ class Locker(Protocol):
         """
         ...
 
-    def try_acquire(self, id: str) -> Lease | None:
-        """Take the lease of `id` if nobody holds it, disturbing nobody; otherwise None."""
+    async def try_acquire(self, id: str) -> Lease | None:
+        """Take the lease of `id` if nobody holds it, disturbing nobody; otherwise, and while draining, None."""
+        ...
+
+    async def standing(self, id: str) -> Standing:
+        """Tell whether somebody holds `id`, disturbing nobody."""
         ...
 
     async def settle(self, id: str, wait: float) -> None:
@@ -279,6 +310,15 @@ class Locker(Protocol):
 
     def drain(self) -> None:
         """Ask every holder of this process to let go, and give no more leases."""
+        ...
+
+
+@runtime_checkable
+class Redirecting(Protocol):
+    """What a `DataStore` may be besides: one that lets clients fetch finished bytes from where they are."""
+
+    async def presigned(self, upload: Upload, *, seconds: int, content_type: str, disposition: str) -> str:
+        """A URL that gives the bytes of a finished upload to anybody for `seconds`, with these two headers."""
         ...
 
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from tusfleet.uploads.checksums import Hasher
-from tusfleet.uploads.errors import StoreFull, UploadError
+from tusfleet.uploads.errors import BadRequest, StoreFull, UploadError
+from tusfleet.uploads.intents import Checksum
 from tusfleet.uploads.models import BodyEnd
 from tusfleet.uploads.ports import ByteStream
 
@@ -15,11 +16,17 @@ HASH_INLINE_BYTES = 64 * 1024
 
 
 class HashedStream:
-    """A stream whose bytes are digested on their way."""
+    """A stream whose bytes are digested on their way; the read that gives its end checks them.
 
-    def __init__(self, stream: ByteStream, hasher: Hasher) -> None:
+    Parameters:
+        expected: the checksum that the client announced, asked for at the end; None when it never told.
+    """
+
+    def __init__(self, stream: ByteStream, hasher: Hasher, expected: Callable[[], Checksum | None]) -> None:
         self._stream = stream
         self._hasher = hasher
+        self._expected = expected
+        self._verified = False
 
     @property
     def end(self) -> BodyEnd | None:
@@ -31,7 +38,24 @@ class HashedStream:
             self._hasher.update(chunks)
         else:
             await asyncio.to_thread(self._hasher.update, chunks)
+        if not chunks and self._stream.end is BodyEnd.COMPLETE:
+            await self.verify()
         return chunks
+
+    async def verify(self) -> None:
+        """Compare all bytes of a complete body with what the client announced.
+
+        Raises:
+            ChecksumMismatch: the bytes are others.
+            BadRequest: the announced trailer did not come.
+        """
+        if self._verified:
+            return
+        expected = self._expected()
+        if expected is None:
+            raise BadRequest("A trailer Upload-Checksum was announced and did not come; nothing was kept")
+        await asyncio.to_thread(self._hasher.check, expected)
+        self._verified = True
 
     def interrupt(self) -> None:
         self._stream.interrupt()

@@ -23,12 +23,14 @@ async def terminate(context: Context, intent: Terminate, principal: Principal) -
         Forbidden: it is finished, and this server keeps what is finished.
         Locked: another request did not let go in time.
     """
-    await context.present(intent.id, principal)
-    async with context.leased(intent.id) as lease:
-        upload = await context.present(intent.id, principal)
+    lease = await context.taken(intent.id, principal)
+    try:
+        upload = context.visible(await context.current(lease), principal)
         if upload.state is State.FINISHED and not context.policy.terminate_finished and not upload.is_partial:
             raise Forbidden("This server does not delete finished uploads")
         await discard(context, upload, lease)
+    finally:
+        await lease.release()
 
 
 async def discard(context: Context, upload: Upload, lease: Lease) -> None:
@@ -75,11 +77,11 @@ async def _uncut(steps: Coroutine[None, None, T]) -> T:
 
 async def expire(context: Context, upload: Upload) -> bool:
     """Let an upload expire if its time is over and nobody is writing it; tell whether it did."""
-    lease = context.locker.try_acquire(upload.id)
+    lease = await context.locker.try_acquire(upload.id)
     if lease is None:
         return False
     try:
-        current = await context.info.read(upload.id)
+        current = await context.current(lease)
         if current is None or not context.overdue(current):
             return False
         if current.state is State.FINISHED and await context.info.finals_of(current.id):
