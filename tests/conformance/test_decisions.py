@@ -11,6 +11,7 @@ from tests.conformance.uploads import (
     UNKNOWN,
     VERSION,
     ask,
+    checksum,
     content,
     create,
     events,
@@ -342,6 +343,17 @@ def test_names_of_fields_may_have_any_case(server: Server) -> None:
     url = create(server, 5)
     request = text("PATCH", url, BYTES.upper(), "UPLOAD-offset: 0", "tus-RESUMABLE:1.0.0", body=b"12", tus=False)
     assert answer_of(url, request)["Upload-Offset"] == "2"
+
+
+def test_white_space_at_the_end_of_a_line_belongs_to_no_value(server: Server) -> None:
+    # RFC 9110 section 5.5. Some clients and proxies send it.
+    fields = ["Tus-Resumable: 1.0.0 ", "Upload-Concat: partial\t", "Upload-Length: 2  "]
+    url = located(server, ask("POST", server.url, *fields, tus=False))
+    fields = ["Tus-Resumable: 1.0.0\t", "Content-Type: application/offset+octet-stream ", "Upload-Offset: 0 "]
+    digest = f"Upload-Checksum: {checksum('sha1', b'12')} "
+    response = ask("PATCH", url, *fields, "Content-Length: 2 ", digest, body=b"12", tus=False)
+    assert (response.status, response["Upload-Offset"]) == (204, "2")
+    assert head(url)["Upload-Concat"] == "partial"
 
 
 def test_two_versions_are_400(server: Server) -> None:

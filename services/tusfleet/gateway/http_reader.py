@@ -205,6 +205,8 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         check_field(name, value)
+        # The parser takes away white space before a value only; none of it belongs to the value (RFC 9110 section 5.5).
+        value = value.rstrip(b" \t")
         name = NAMES.get(name) or name.lower()
         if not self.begun:
             self._on_trailer(name, value)

@@ -113,6 +113,8 @@ class UploadProtocol(Protocol):
 def single(headers: Headers, name: bytes) -> str | None:
     """The value of a field that may stand only once; None when it is absent.
 
+    White space around it is no part of it (RFC 9110 section 5.5), and some servers leave it to the application.
+
     Raises:
         InvalidHeader: it stands twice, or is not ASCII.
     """
@@ -123,7 +125,7 @@ def single(headers: Headers, name: bytes) -> str | None:
     if len(values) > 1:
         raise InvalidHeader(f"{label} is given {len(values)} times; give it once")
     try:
-        return values[0].decode("ascii")
+        return values[0].decode("ascii").strip(" \t")
     except UnicodeDecodeError:
         raise InvalidHeader(f"{label} has characters outside ASCII") from None
 
