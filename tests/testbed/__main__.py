@@ -8,11 +8,17 @@ from pathlib import Path
 
 from tests.testbed import npm, venvs
 from tests.testbed.cargo import cargo_program
+from tests.testbed.commands import Unavailable
 from tests.testbed.golang import go_program
 from tests.testbed.npm import npm_packages
 from tests.testbed.venvs import python_environment
 
-FOR_TESTS: dict[str, Callable[[str], Path]] = {"tus-js-client": npm_packages}
+FOR_TESTS: dict[str, Callable[[str], Path]] = {
+    "tus-js-client": npm_packages,
+    "versitygw": go_program,
+    "minio": go_program,
+    "toxiproxy": go_program,
+}
 FOR_BENCH: dict[str, Callable[[str], Path]] = {
     "tus-server": npm_packages,
     "tuspyserver": python_environment,
@@ -27,8 +33,15 @@ def main(arguments: list[str]) -> None:
         for name, write_lock in LOCKED.items():
             write_lock(name)
     wanted = FOR_TESTS | FOR_BENCH if "--bench" in arguments else FOR_TESTS
+    missing = False
     for name, fetch in wanted.items():
-        print(f"{name}: {fetch(name)}")
+        try:
+            print(f"{name}: {fetch(name)}")
+        except Unavailable as reason:
+            missing = True
+            print(f"{name} cannot be had: {reason}", file=sys.stderr)
+    if missing:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
