@@ -122,6 +122,12 @@ class Settings(BaseModel):
     )
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one and logs it.")
     base_path: str = Field("/files", description="Path of the upload collection; uploads live below it.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that serve the port together, on one box. One takes about one core.",
+    )
     data_dir: Path = Field(Path("./data"), description="Folder of files and records; made when it is not there.")
 
     max_size: Size | None = Field(
@@ -232,7 +238,9 @@ class Settings(BaseModel):
     max_header_size: Size = Field(128 * 1024, ge=1024, description="Largest head of a request in bytes; beyond it 431.")
     max_header_count: int = Field(100, ge=10, le=10_000, description="Most header lines in a request; beyond it 431.")
     max_connections: int | None = Field(
-        None, ge=1, description="Most connections at a time; beyond it 503. None means no limit."
+        None,
+        ge=1,
+        description="Most connections at a time; beyond it 503. None means no limit. Each worker takes an equal share.",
     )
     drain_grace: Duration = Field(
         timedelta(seconds=30),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing, nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from tusfleet.courier.deliveries import Courier
@@ -20,20 +18,25 @@ from tusfleet.gateway.api import build_api
 from tusfleet.gateway.auth import Authorise, BearerTokens, everybody, local_only
 from tusfleet.gateway.callables import Callables, asynchronous
 from tusfleet.gateway.cors import Cors
+from tusfleet.gateway.crew import Crew
 from tusfleet.gateway.dispatch import Dispatcher
 from tusfleet.gateway.endpoint import EndpointRules, UploadEndpoint
+from tusfleet.gateway.folder import exclusive
 from tusfleet.gateway.forwarded import ProxyTrust
 from tusfleet.gateway.health import Health
+from tusfleet.gateway.leading import leading
 from tusfleet.hooks.python import PythonHooks
 from tusfleet.infostores.sqlite import SqliteInfoStore
 from tusfleet.janitor.sweeper import Sweeper
 from tusfleet.lockers.in_process import InProcessLocker
+from tusfleet.lockers.one_box import OneBoxLocker
 from tusfleet.observability.logs import LOGGER
 from tusfleet.observability.metrics import Metrics
 from tusfleet.protocols.tus import Tus
 from tusfleet.settings import Durability, ExpirationMode, Settings, SettingsError
 from tusfleet.uploads.context import Context, Policy
 from tusfleet.uploads.models import EventType
+from tusfleet.uploads.ports import Locker
 
 logger = logging.getLogger(LOGGER)
 
@@ -42,6 +45,9 @@ ID_BYTES = 16
 
 FENCE_BITS = 32
 """Fences below one epoch: every start of the server counts from a fresh epoch, above all fences of earlier ones."""
+
+LEASES = "leases"
+"""Folder of the locks that workers share, below the data folder."""
 
 RESTART_SECONDS = 5.0
 """Pause before a background task that failed is started again."""
@@ -54,13 +60,23 @@ class Service:
         settings: every knob.
         callables: functions of a program around it.
         base_path: path of the collection below the mount point; by default that of the settings.
+        crew: the other workers of this server; None when there are none. Then the data folder is held by who started
+            them.
     """
 
-    def __init__(self, settings: Settings, callables: Callables | None = None, *, base_path: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        callables: Callables | None = None,
+        *,
+        base_path: str | None = None,
+        crew: Crew | None = None,
+    ) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self._callables = callables or Callables()
         self._base_path = settings.base_path if base_path is None else base_path
+        self._crew = crew
         self._authorise = _authoriser(settings, self._callables)
         self._stack = AsyncExitStack()
         self._context: Context | None = None
@@ -77,7 +93,9 @@ class Service:
             self._context = context = await self._compose(stack)
             courier = self._courier(context)
             sweeper = Sweeper(context, self.settings.sweep_interval.total_seconds(), self.settings.tombstone_ttl)
-            for work in [sweeper.run] + ([courier.run] if courier else []):
+            for name, work in [("sweeper", sweeper.run)] + ([("courier", courier.run)] if courier else []):
+                if self._crew is not None:
+                    work = partial(leading, context.locker, name, work)
                 stack.push_async_callback(_end, asyncio.create_task(_supervise(work)))
             self._app = self._dispatcher(context)
             self._stack = stack.pop_all()
@@ -102,7 +120,7 @@ class Service:
     async def _compose(self, stack: AsyncExitStack) -> Context:
         settings = self.settings
         folder = settings.data_dir
-        stack.enter_context(_exclusive(folder))
+        stack.enter_context(exclusive(folder) if self._crew is None else nullcontext())
         durable = settings.durability is Durability.STRICT
         info = await SqliteInfoStore.open(folder / "tusfleet.db", durable=durable, capacity=settings.max_store_size)
         stack.push_async_callback(info.close)
@@ -122,7 +140,7 @@ class Service:
         return Context(
             data=data,
             info=info,
-            locker=InProcessLocker(1 + (await info.next_epoch() << FENCE_BITS)),
+            locker=await self._locker(info, stack),
             hooks=PythonHooks(asynchronous(calls.before_create)) if calls.before_create else None,
             clock=_now,
             new_id=_new_id,
@@ -130,6 +148,17 @@ class Service:
             metrics=self.metrics,
             record_events=bool(calls.on_finished or calls.on_terminated),
         )
+
+    async def _locker(self, info: SqliteInfoStore, stack: AsyncExitStack) -> Locker:
+        crew = self._crew
+        if crew is None:
+            return InProcessLocker(1 + (await info.next_epoch() << FENCE_BITS))
+        # Of one start of the server, whichever of its workers this is.
+        crew.epoch = crew.epoch or await info.next_epoch()
+        crew.open(self.metrics)
+        stack.callback(crew.close)
+        next_fence = partial(crew.next_fence, 1 + (crew.epoch << FENCE_BITS))
+        return stack.enter_context(closing(OneBoxLocker.open(self.settings.data_dir / LEASES, next_fence, crew.post)))
 
     def _courier(self, context: Context) -> Courier | None:
         wanted = {
@@ -162,7 +191,7 @@ class Service:
         # Without credentials anybody who lists uploads could fetch and end them: then only this machine may.
         open_to_all = self._authorise is everybody
         api = build_api(context, local_only if open_to_all else self._authorise, trust, self._base_path)
-        return Dispatcher(self._base_path, endpoint, Health(context), api)
+        return Dispatcher(self._base_path, endpoint, Health(context, self._crew), api)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -193,29 +222,6 @@ def _now() -> datetime:
 
 def _new_id() -> str:
     return secrets.token_hex(ID_BYTES)
-
-
-class _exclusive:
-    """Hold the data folder for this process alone: two servers on it would each believe in their own locks."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file = -1
-
-    def __enter__(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise SettingsError(f"data_dir: {self._folder} cannot be used: {error.strerror}") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._file)
-            raise SettingsError(f"data_dir: another server uses {self._folder} already") from None
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._file)
 
 
 async def _supervise(work: Callable[[], Awaitable[None]]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from tusfleet.gateway.crew import Crew
 from tusfleet.uploads.context import Context
 from tusfleet.uploads.errors import UploadError
 
@@ -23,12 +24,15 @@ class Health:
 
     Parameters:
         context: whose stores are probed and whose metrics are shown.
+        crew: the other workers of this server, when there are some: it is ready when all of them are, and metrics are
+            those of all of them.
     """
 
     PATHS: ClassVar = frozenset({"/healthz", "/readyz", "/metrics"})
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, crew: Crew | None = None) -> None:
         self._context = context
+        self._crew = crew
         self._probe: asyncio.Task[str | None] | None = None
         self._probed = float("-inf")
 
@@ -50,6 +54,8 @@ class Health:
         """Why no uploads can be taken now; None when they can."""
         if self._context.draining:
             return "shutting down"
+        if self._crew is not None and (trouble := self._crew.trouble()) is not None:
+            return trouble
         now = asyncio.get_running_loop().time()
         if self._probe is None or (self._probe.done() and now - self._probed >= PROBE_SECONDS):
             self._probe = asyncio.create_task(self._ask_stores())
@@ -76,6 +82,8 @@ class Health:
             metrics.bytes_reserved.set(usage.reserved)
         except UploadError:
             pass  # the other figures are worth more just when a store is in trouble
+        if self._crew is not None:
+            return await self._crew.page()
         return await asyncio.to_thread(generate_latest, metrics.registry)
 
 

@@ -16,7 +16,10 @@ from contextlib import contextmanager
 import uvicorn
 
 from tusfleet.gateway.app import Service
+from tusfleet.gateway.crew import Crew
+from tusfleet.gateway.folder import exclusive
 from tusfleet.gateway.http_protocol import ProtocolLimits, configured_protocol
+from tusfleet.gateway.workers import ORPHAN_SECONDS, Supervisor, shared_port
 from tusfleet.observability.logs import LOGGER, configure
 from tusfleet.settings import LogFormat, Settings, SettingsError
 
@@ -52,12 +55,31 @@ def serve(settings: Settings) -> int:
     configure(json_lines=settings.log_format is LogFormat.JSON, level=settings.log_level)
     keep_memory()
     raise_file_limit()
+    if settings.workers > 1:
+        return _serve_together(settings)
     service = Service(settings)
     with _listening(settings) as listener:
-        config = _config(settings, service)
-        # The loop that uvicorn would choose: uvloop where it exists.
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            return runner.run(_run(settings, service, config, listener))
+        return _serve(settings, service, listener)
+
+
+def _serve_together(settings: Settings) -> int:
+    """Serve with several processes; returns in each of them."""
+    # Processes of a server that was killed are about to notice that.
+    with exclusive(settings.data_dir, ORPHAN_SECONDS), _listening(settings) as listener:
+        listeners = shared_port(listener, settings.workers)
+        grace = settings.drain_grace.total_seconds()
+        supervisor = Supervisor(listeners, grace, lambda: _announce(settings, listeners[0]))
+        found = supervisor.run()
+        if isinstance(found, int):
+            return found
+        return _serve(settings, Service(settings, crew=found), listeners[found.number], found)
+
+
+def _serve(settings: Settings, service: Service, listener: socket.socket, crew: Crew | None = None) -> int:
+    config = _config(settings, service)
+    # The loop that uvicorn would choose: uvloop where it exists.
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        return runner.run(_run(settings, service, config, listener, crew))
 
 
 def raise_file_limit() -> None:
@@ -90,7 +112,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(settings: Settings, service: Service, config: uvicorn.Config, listener: socket.socket) -> int:
+async def _run(
+    settings: Settings, service: Service, config: uvicorn.Config, listener: socket.socket, crew: Crew | None
+) -> int:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="tusfleet-disk"))
     await service.start()
@@ -103,11 +127,15 @@ async def _run(settings: Settings, service: Service, config: uvicorn.Config, lis
                 service.drain()
             server.should_exit = True
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        # What Ctrl-C means is decided for all workers together.
+        for number in (signal.SIGTERM, signal.SIGINT) if crew is None else (signal.SIGTERM,):
             loop.add_signal_handler(number, end)
         # Before the line that others wait for: whoever connects from then on is queued, not refused.
         listener.listen(BACKLOG)
-        _announce(settings, listener)
+        if crew is None:
+            _announce(settings, listener)
+        else:
+            crew.ready()
         await server.serve(sockets=[listener])
         logger.info("Stopped")
         return 0
@@ -120,7 +148,8 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
         header_timeout=settings.header_timeout.total_seconds(),
         header_bytes=settings.max_header_size,
         header_count=settings.max_header_count,
-        max_connections=settings.max_connections,
+        # Each worker has its share of them, rounded up.
+        max_connections=None if settings.max_connections is None else -(-settings.max_connections // settings.workers),
         idle_timeout=settings.body_idle_timeout.total_seconds(),
     )
     return uvicorn.Config(

@@ -13,6 +13,10 @@ METHODS = frozenset({"OPTIONS", "HEAD", "GET", "POST", "PATCH", "DELETE"})
 """Methods that are labels; every other counts as "other", so that clients cannot make labels."""
 
 
+SERVER_WIDE = frozenset({f"{NAMESPACE}_uploads_open", f"{NAMESPACE}_bytes_reserved"})
+"""Gauges that every worker reads from the info store: they tell of the whole server, and are not added up."""
+
+
 class Metrics:
     """The metrics of one server, in a registry of their own."""
 
