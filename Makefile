@@ -28,7 +28,7 @@ run: $(VENV)/.ready-to-run ## Start the server; ARGS="--port 9000 --data-dir /sr
 	@exec $(BIN)/tusfleet serve $(ARGS)
 
 test: $(VENV)/.ready-to-develop ## Run every test with the coverage gate; ARGS="tests/unit -k offset" runs some, without it
-	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev openssl:openssl
+	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev openssl:openssl redis-server:redis-server
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -m alone
@@ -66,7 +66,7 @@ bench: $(VENV)/.ready-to-develop ## Compare with other servers and write bench/R
 	@$(BIN)/python -m bench.run $(ARGS)
 
 testbed: $(VENV)/.ready-to-develop ## Fetch everything the tests run against into the user's cache
-	@scripts/debian_needs.sh node:nodejs npm:npm
+	@scripts/debian_needs.sh node:nodejs npm:npm openssl:openssl redis-server:redis-server
 	@$(BIN)/python -m tests.testbed
 
 clean: ## Remove what the targets made inside the checkout (uploads in data/ stay)

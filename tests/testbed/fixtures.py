@@ -1,32 +1,37 @@
 """Fixtures that give the servers of the test bed; what cannot be had on this machine skips its tests, with the reason.
 
 Servers last as long as the test process (one per worker of xdist); what a test does in them is its own: a bucket, an
-emptied Redis. A test that kills a server, freezes it or fills it takes one of its own (`s3_alone`, or the context
-managers).
+emptied Redis. A test that kills a server, freezes it or changes its settings takes one of its own (`s3_alone`,
+`redis_alone`, `topology_alone`, or the context managers).
 """
 
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.testbed import s3
+from tests.testbed import redis, s3
 from tests.testbed.commands import Unavailable
 from tests.testbed.golang import go_program
 from tests.testbed.processes import SHOWN_CHARACTERS, Program, running_programs
+from tests.testbed.redis_node import RedisNode
+from tests.testbed.redis_topologies import RedisTopology
 from tests.testbed.s3 import Bucket, S3Server
 
 BUILT_FOR: dict[str, tuple[str, ...]] = {"s3_server": tuple(s3.SERVERS), "s3_alone": tuple(s3.SERVERS)}
 """The programs that have to be built for a fixture; a first build takes longer than a test may."""
 
+Folders = pytest.TempPathFactory
+
 _log_starts = pytest.StashKey[dict[Program, int]]()
 
 
 @pytest.fixture(scope="session", params=s3.SERVERS)
-def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def s3_server(request: pytest.FixtureRequest, tmp_path_factory: Folders) -> Iterator[S3Server]:
     """Each S3 server in turn, shared by the tests of this process: they change nothing but their own buckets."""
     need(request.param)
     with s3.SERVERS[request.param](tmp_path_factory.mktemp(request.param)) as server:
@@ -45,6 +50,60 @@ def s3_alone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S3Serve
 def bucket(s3_server: S3Server) -> Bucket:
     """A new bucket on the shared S3 server."""
     return s3_server.bucket()
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: Folders) -> Iterator[RedisNode]:
+    """One Redis of this process; tests take `redis_server`."""
+    need_redis()
+    with redis.standalone(tmp_path_factory.mktemp("redis")) as node:
+        yield node
+
+
+@pytest.fixture
+def redis_server(shared_redis: RedisNode) -> RedisNode:
+    """A Redis without keys, shared by the tests of this process, which take turns."""
+    shared_redis.flush()
+    return shared_redis
+
+
+@pytest.fixture
+def redis_alone(tmp_path: Path) -> Iterator[RedisNode]:
+    """A Redis with AOF, of this test alone, to be killed, frozen, restarted or configured."""
+    need_redis()
+    with redis.standalone(tmp_path / "redis", aof=True) as node:
+        yield node
+
+
+@pytest.fixture(scope="session", params=redis.TOPOLOGIES)
+def shared_topology(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisTopology]:
+    """Redis in each of its forms; tests take `redis_topology`."""
+    need_redis()
+    with redis.TOPOLOGIES[request.param](tmp_path_factory.mktemp(request.param)) as topology:
+        yield topology
+
+
+@pytest.fixture
+def redis_topology(shared_topology: RedisTopology) -> RedisTopology:
+    """Redis without keys in each of its forms in turn, shared by the tests of this process."""
+    shared_topology.flush()
+    return shared_topology
+
+
+@pytest.fixture(params=redis.TOPOLOGIES_THAT_FAIL_OVER)
+def topology_alone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisTopology]:
+    """Redis in each of its forms in turn, of this test alone, to be killed and failed over."""
+    need_redis()
+    with redis.TOPOLOGIES_THAT_FAIL_OVER[request.param](tmp_path / request.param) as topology:
+        yield topology
+
+
+def need_redis() -> None:
+    """Skips the test where redis-server is not installed."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not on PATH (Debian: apt-get install redis-server)")
 
 
 def need(*programs: str) -> None:
