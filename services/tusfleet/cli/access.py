@@ -25,7 +25,7 @@ class Access:
 
     Parameters:
         token: bearer token, if there is one. It has no `repr`, so that no message can show it.
-        headers: names and values that go with every request.
+        headers: names and values that go with every request to that server.
         cacert: file of certificates to trust instead of the usual ones.
         insecure: take any certificate.
     """
@@ -63,7 +63,11 @@ def access_options(command: Command) -> Command:
         ),
         click.option("--token-file", type=file, metavar="FILE", help="File whose first line is the bearer token."),
         click.option(
-            "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Header of every request; repeatable."
+            "--header",
+            "headers",
+            multiple=True,
+            metavar="'NAME: VALUE'",
+            help="Header of every request to that server; repeatable.",
         ),
         click.option("--cacert", type=file, metavar="FILE", help="Certificates to trust, PEM."),
         click.option("--insecure", is_flag=True, help="Take any certificate. Anybody on the way can read along."),

@@ -61,7 +61,7 @@ def download(
         fetch = Fetch(http, url, manner, progress, time.monotonic)
         try:
             if output == STANDARD_OUTPUT:
-                fetch.to_stream(sys.stdout.buffer)
+                _to_standard_output(fetch)
             else:
                 click.echo(printable(str(_to_file(fetch, url, output))))
         except KeyboardInterrupt:
@@ -71,6 +71,19 @@ def download(
         finally:
             progress.clear()
     progress.finish()
+
+
+def _to_standard_output(fetch: Fetch) -> None:
+    try:
+        fetch.to_stream(sys.stdout.buffer)
+    except BrokenPipeError:
+        raise  # whoever reads has seen enough, and needs no sentence
+    except OSError as error:
+        # What Python still holds would be tried once more at its end, with a message of its own.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        raise Failure(f"Standard output cannot be written: {error.strerror}") from None
 
 
 def _to_file(fetch: Fetch, url: str, output: str | None) -> Path:

@@ -180,6 +180,8 @@ class Fetch:
             return self._require(position, answer)
 
     def _blocks(self, response: httpx.Response, position: int) -> Iterator[bytes]:
+        if response.status_code == 416:
+            return  # all bytes are there already; what this answer has is about the request
         # As they come: a block of a fixed size would be lost with the connection before it is full.
         for block in response.iter_raw():
             self._throttle.take(len(block))
@@ -207,10 +209,10 @@ def _opened(http: httpx.Client, url: str, standing: int, tag: str | None) -> Ite
         if response.status_code not in {200, 206, 416}:
             response.read()
             raise _refused(response)
-        yield response, _answer(response, standing)
+        yield response, _answer(response, standing, tag)
 
 
-def _answer(response: httpx.Response, standing: int) -> _Answer:
+def _answer(response: httpx.Response, standing: int, asked: str | None) -> _Answer:
     headers = response.headers
     # A weak tag does not promise the same bytes.
     tag = None if (told := headers.get("ETag")) is None or told.startswith("W/") else told
@@ -221,7 +223,8 @@ def _answer(response: httpx.Response, standing: int) -> _Answer:
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     if match is None or int(match[1] or match[3]) != standing:
         raise ServerFailure("The server answered with another range than was asked for; delete the .part file")
-    return _Answer(standing, int(match[3]), tag, disposition)
+    # A range beyond the end is refused only while the version is the one asked for, and the answer may not tell it.
+    return _Answer(standing, int(match[3]), asked if response.status_code == 416 else tag, disposition)
 
 
 def _refused(response: httpx.Response) -> Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import time
@@ -24,20 +25,23 @@ SILENCE_SECONDS = 60.0
 DETAIL_LIMIT = 300
 """Characters of a server's explanation that are shown."""
 
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _RETRY = frozenset({408, 409, 423, 425, 429, 460})
 _NO_RETRY = frozenset({501, 505, 507, 511})
 
 
-class _Bearer(httpx.Auth):
-    """Sends the token to the server it was given for, and to no other that a Location may name."""
+class _ForOneServer(httpx.Auth):
+    """Sends token and headers to the server they were given for, and to no other that a Location may name."""
 
-    def __init__(self, token: str, address: httpx.URL) -> None:
-        self._value = f"Bearer {token}"
+    def __init__(self, access: Access, address: httpx.URL) -> None:
+        token = [] if access.token is None else [("Authorization", f"Bearer {access.token}")]
+        # A header may be a credential too; the token wins over one of the same name.
+        self._headers = [*(pair for pair in access.headers if not token or pair[0].lower() != "authorization"), *token]
         self._origin = _origin(address)
 
     def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
         if _origin(request.url) == self._origin:
-            request.headers["Authorization"] = self._value
+            request.headers.update(self._headers)
         yield request
 
 
@@ -50,8 +54,8 @@ def open_client(access: Access, address: str) -> httpx.Client:
     try:
         url = httpx.URL(address)
         return httpx.Client(
-            auth=_Bearer(access.token, url) if access.token else None,
-            headers=[("User-Agent", f"tusfleet/{__version__}"), ("Accept-Encoding", "identity"), *access.headers],
+            auth=_ForOneServer(access, url),
+            headers={"User-Agent": f"tusfleet/{__version__}", "Accept-Encoding": "identity"},
             verify=_certificates(access),
             timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None),
@@ -80,11 +84,11 @@ def worth_a_retry(status: int) -> bool:
 def retry_after(response: httpx.Response) -> float | None:
     """Seconds to wait as the server asks for (RFC 9110 section 10.2.3), None when it does not."""
     value = response.headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdecimal():
+    if _SECONDS.fullmatch(value):
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -134,7 +134,7 @@ class TusClient:
             if response.status_code in {404, 410}:
                 raise self._no_collection()
             raise self._failed(response)
-        return urljoin(str(response.url), location)
+        return _resolved(response, location)
 
     def _no_collection(self) -> ServerFailure:
         return ServerFailure(f"There is no upload collection at {printable(self._endpoint)}; check --url")
@@ -167,7 +167,7 @@ class TusClient:
         if worth_a_retry(status):
             return Transient(f"the server answered {status}{why}", retry_after(response))
         if "Location" in response.headers and 300 <= status < 400:
-            target = printable(urljoin(str(response.url), response.headers["Location"]))
+            target = printable(_resolved(response, response.headers["Location"]))
             return ServerFailure(f"{url} has moved to {target}; use that address")
         if status == 401:
             if "Authorization" in response.request.headers:
@@ -190,8 +190,11 @@ class TusClient:
 
 
 def encode_metadata(pairs: Mapping[str, str]) -> str:
-    """The value of Upload-Metadata (tus 1.0.0, creation): keys and base64 of UTF-8, separated by commas."""
-    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}".rstrip() for key, value in pairs.items())
+    """The value of Upload-Metadata (tus 1.0.0, creation): keys and base64 of UTF-8, separated by commas.
+
+    Bytes of a file name or an argument that are no UTF-8 go as they are.
+    """
+    return ",".join(f"{key} {_base64(value)}".rstrip() for key, value in pairs.items())
 
 
 def decode_metadata(raw: str) -> dict[str, str]:
@@ -204,6 +207,19 @@ def decode_metadata(raw: str) -> dict[str, str]:
         except ValueError:
             found[key] = value
     return found
+
+
+def _resolved(response: httpx.Response, location: str) -> str:
+    """The URL that a Location names."""
+    try:
+        return str(httpx.URL(urljoin(str(response.url), location)))
+    except (ValueError, httpx.InvalidURL):
+        raise ServerFailure(f"The server named an address that is none: {printable(location[:200])}") from None
+
+
+def _base64(text: str) -> str:
+    # Python shows such bytes of names and arguments as surrogates (PEP 383).
+    return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
 
 
 def _listed(value: str) -> list[str]:

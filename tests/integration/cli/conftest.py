@@ -53,18 +53,25 @@ class Client:
         }
         self._environment = {**kept, "XDG_STATE_HOME": str(folder / "state"), "TUSFLEET_URL": url, "COLUMNS": "120"}
 
-    def run(self, *arguments: str, input: bytes = b"", environment: Mapping[str, str] | None = None) -> Result:
+    def run(
+        self,
+        *arguments: str,
+        input: bytes = b"",
+        environment: Mapping[str, str] | None = None,
+        stdout: IO[bytes] | int = subprocess.PIPE,
+    ) -> Result:
         """Run a command to its end."""
         ended = subprocess.run(
             self._command(arguments),
             input=input,
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             cwd=self.folder,
             env={**self._environment, **(environment or {})},
             timeout=RUN_SECONDS,
             check=False,
         )
-        return _result(ended.returncode, ended.stdout, ended.stderr)
+        return _result(ended.returncode, ended.stdout or b"", ended.stderr)
 
     @contextmanager
     def running(self, *arguments: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> Iterator[Running]:

@@ -120,13 +120,17 @@ def test_a_part_of_another_version_is_not_used(client: Client, elsewhere: Client
     assert (elsewhere.folder / "o").read_bytes() == content
 
 
-def test_a_complete_part_is_only_renamed(client: Client, elsewhere: Client) -> None:
+def test_a_complete_part_is_only_renamed(client: Client, elsewhere: Client, server: Server) -> None:
     url, content = upload(client, "f.bin")
     part = elsewhere.folder / "o.part"
     with elsewhere.running("download", url, "-o", "o", "--rate", "3MiB") as running:
         partial(elsewhere, part, running)
     part.write_bytes(content)
-    assert elsewhere.run("download", url, "-o", "o").code == 0
+    before = sent(server)
+    result = elsewhere.run("download", url, "-o", "o")
+    assert result.code == 0
+    assert "trying again" not in result.err
+    assert sent(server) == before
     assert (elsewhere.folder / "o").read_bytes() == content
 
 
@@ -148,6 +152,16 @@ def test_standard_output(client: Client, elsewhere: Client) -> None:
     result = elsewhere.run("download", client.run("upload", "t").url, "-o", "-")
     assert (result.code, result.out) == (0, "hello\n")
     assert list(elsewhere.folder.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here, which takes no byte")
+def test_a_standard_output_that_takes_nothing_is_told_in_a_sentence(client: Client, elsewhere: Client) -> None:
+    for size in (10, 100_000):
+        url, _ = upload(client, "f", size)
+        with open("/dev/full", "wb") as full:
+            result = elsewhere.run("download", url, "-o", "-", "--quiet", stdout=full)
+        assert result.code == 1
+        assert result.err == "Error: Standard output cannot be written: No space left on device\n"
 
 
 def test_what_cannot_be_downloaded(client: Client, elsewhere: Client, server: Server) -> None:

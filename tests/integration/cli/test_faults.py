@@ -75,6 +75,15 @@ def test_retry_after_is_waited_for(client_of: ClientOf, tmp_path: Path) -> None:
     assert "trying again in 2.0 s" in result.err
 
 
+@pytest.mark.parametrize("value", ["9" * 400, "soon", "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT"])
+def test_a_retry_after_that_tells_no_time_is_passed_over(value: str, client_of: ClientOf, tmp_path: Path) -> None:
+    make_file(tmp_path, "f", 10)
+    with faulty_server(Fault("POST", 503, {"Retry-After": value})) as server:
+        result = client_of(server.url).run("upload", "f")
+        assert result.url == server.url + "1"
+    assert "trying again in 0." in result.err
+
+
 def test_a_digest_goes_with_every_request_and_a_mismatch_is_sent_again(client_of: ClientOf, tmp_path: Path) -> None:
     content = make_file(tmp_path, "f", SIZE)
     with faulty_server(Fault("PATCH", 460)) as server:
@@ -100,6 +109,9 @@ def test_a_digest_goes_with_every_request_and_a_mismatch_is_sent_again(client_of
         (Fault("POST", 405, tus=False), "{url} does not speak tus 1.0.0 (it answered 405)"),
         (Fault("POST", 412, {"Tus-Version": "2.0.0"}), "The server does not speak tus 1.0.0 but 2.0.0"),
         (Fault("POST", 301, {"Location": "/up/"}), "has moved to http://127.0.0.1"),
+        (Fault("POST", 201, {"Location": "http://[/files/1"}), "named an address that is none: http://[/files/1"),
+        (Fault("POST", 201, {"Location": "http://h:port/1"}), "named an address that is none: http://h:port/1"),
+        (Fault("POST", 308, {"Location": "http://["}), "named an address that is none: http://["),
         (
             Fault("POST", 400, *problem("bad\x1b[2J")),
             "The server refused POST with 400: bad\N{REPLACEMENT CHARACTER}[2J",
@@ -177,7 +189,8 @@ def test_credentials_and_headers_go_to_their_server_and_nowhere_else(client_of: 
         assert result.url == other.url + "1"
         ((_, first),) = server.asked
         assert (first["Authorization"], first["X-Tenant"]) == ("Bearer s3cret", "a b")
-        assert all("Authorization" not in headers for _, headers in other.asked)
+        assert len(other.asked) == 1
+        assert not {"Authorization", "X-Tenant"} & set(other.asked[0][1])
     assert "s3cret" not in result.out + result.err
 
 

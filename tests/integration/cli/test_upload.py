@@ -81,6 +81,15 @@ def test_metadata_is_added_replaced_and_left_out(client: Client, tmp_path: Path)
     assert head(result.url)["Upload-Metadata"] == f"filename {name},flag,a Yj1j"
 
 
+def test_a_name_that_is_no_utf_8_is_told_as_it_is(client: Client, tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xffb.bin")
+    content = make_file(tmp_path, name, 3)
+    result = client.run("upload", name)
+    assert fetched(result.url) == content
+    encoded = base64.b64encode(b"a\xffb.bin").decode()
+    assert head(result.url)["Upload-Metadata"].split(",")[0] == f"filename {encoded}"
+
+
 def test_a_compressed_file_is_not_what_is_inside(client: Client, tmp_path: Path) -> None:
     make_file(tmp_path, "f.tar.gz", 3)
     assert "filetype" not in head(client.run("upload", "f.tar.gz").url)["Upload-Metadata"]
