@@ -165,6 +165,8 @@ class Writer:
             if is_busy(error) and now - self._locked_since < self._patience:
                 self._loop.call_later(BUSY_PAUSE, self._next)
             else:
+                # Whoever comes next is waited for as long as these were.
+                self._locked_since = None
                 batch = list(self._waiting)
                 self._waiting.clear()
                 self._end(batch, _failure(error))

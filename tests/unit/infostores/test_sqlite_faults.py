@@ -58,6 +58,22 @@ async def test_a_short_lock_of_another_program_costs_time_only(path: Path) -> No
 
 
 @pytest.mark.anyio
+async def test_who_comes_after_a_lock_that_was_waited_for_in_vain_is_waited_for_as_long(path: Path) -> None:
+    path.parent.mkdir()
+    store = await SqliteInfoStore.open(path, durable=True, capacity=None, patience=1.0)
+    with shell(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable):
+            await store.insert(record("a"))
+        waiting = asyncio.create_task(store.insert(record("a")))
+        done, _ = await asyncio.wait([waiting], timeout=0.05)
+        assert not done
+        other.execute("ROLLBACK")
+    await asyncio.wait_for(waiting, SOON)
+    await store.close()
+
+
+@pytest.mark.anyio
 async def test_a_second_reader_sees_a_moment_and_disturbs_nobody(store: SqliteInfoStore, path: Path) -> None:
     await store.insert(record("a"))
     with shell(path) as other:
