@@ -14,13 +14,14 @@ from tusfleet.uploads.errors import (
     LengthExceeded,
     StoreFull,
     TooLarge,
+    Unavailable,
     UnsupportedChecksum,
     UnsupportedMediaType,
 )
 from tusfleet.uploads.finish import finish
 from tusfleet.uploads.intents import Append, Body, Create
 from tusfleet.uploads.models import BodyEnd, Principal, State, Upload, valid_id
-from tusfleet.uploads.ports import ByteStream
+from tusfleet.uploads.ports import ByteStream, Lease
 from tusfleet.uploads.terminate import discard
 
 _REFUSALS = (BadRequest, ChecksumMismatch, InvalidHeader, LengthExceeded, StoreFull, TooLarge, UnsupportedChecksum)
@@ -71,8 +72,7 @@ async def create(
     if body is not None and stream is not None and (body.length != 0 or body.verified):
         upload = await _write(context, upload, body, stream, trailer)
     elif upload.length == 0:
-        async with context.leased(upload.id) as lease:
-            upload = await finish(context, await context.insert(upload), lease)
+        upload = await _finish_empty(context, upload)
     else:
         await context.insert(upload)
     if upload.is_partial and upload.state is State.FINISHED:
@@ -112,7 +112,22 @@ async def _write(context: Context, upload: Upload, body: Body, stream: ByteStrea
             return await write(context, upload, lease, Append(upload.id, 0, body), upload.length, stream, trailer)
         except _REFUSALS:
             # The client is told no URL, so nobody could ever go on with it.
-            current = await context.info.read(upload.id)
-            if current is not None:
-                await discard(context, current, lease)
+            await _take_back(context, upload, lease)
             raise
+
+
+async def _finish_empty(context: Context, upload: Upload) -> Upload:
+    async with context.leased(upload.id) as lease:
+        await context.insert(upload)
+        try:
+            return await finish(context, upload, lease)
+        except (StoreFull, Unavailable):
+            # The client is told no URL and asks again: no file may appear later for this attempt.
+            await _take_back(context, upload, lease)
+            raise
+
+
+async def _take_back(context: Context, upload: Upload, lease: Lease) -> None:
+    current = await context.info.read(upload.id)
+    if current is not None:
+        await discard(context, current, lease)

@@ -14,8 +14,8 @@ from tests.kits.streams import FakeStream
 from tusfleet.hooks.python import PythonHooks
 from tusfleet.janitor.sweeper import Sweeper
 from tusfleet.uploads.context import Context
-from tusfleet.uploads.errors import AlreadyExists, Draining, StoreFull
-from tusfleet.uploads.models import EventType, State, Upload
+from tusfleet.uploads.errors import AlreadyExists, Draining, StoreFull, Unavailable, UploadError
+from tusfleet.uploads.models import EventType, Placement, State, Upload
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +46,25 @@ async def test_a_refused_creation_does_not_count_as_created(tmp_path: Path) -> N
         assert counted(context, "created") == 0
         await create(context, 10)
         assert counted(context, "created") == 1
+
+
+@pytest.mark.parametrize("trouble", [StoreFull, Unavailable])
+async def test_an_empty_upload_whose_file_cannot_be_made_is_not_created(
+    tmp_path: Path, trouble: type[UploadError]
+) -> None:
+    async with context_in(tmp_path, record_events=True) as context:
+        finish = context.data.finish
+
+        async def hindered(upload: Upload) -> Placement:
+            raise trouble
+
+        context.data.finish = hindered  # type: ignore[method-assign]
+        with pytest.raises(trouble):
+            await create(context, 0)
+        context.data.finish = finish  # type: ignore[method-assign]
+        await Sweeper(context, 3600, timedelta(days=7)).sweep()
+        assert (await context.info.usage()).uploads == 0
+        assert counted(context, "finished") == 0
 
 
 async def test_a_taken_id_is_refused_without_disturbing_its_writer(tmp_path: Path) -> None:
