@@ -129,7 +129,13 @@ class NativeBody:
         descriptor = self._flow.transport.get_extra_info("socket").fileno()
         self._flow.hold(LANE)
         want = min(max(0, want - self.queued), left)
-        self._run = run = Run(descriptor, file, position, self.take(), want, seconds)
+        try:
+            self._run = run = Run(descriptor, file, position, self._chunks or [], want, seconds)
+        except OSError:
+            # This process has no descriptor left for a lane; the event loop needs none.
+            self._flow.release(LANE)
+            return NOTHING
+        self.take()
         try:
             return await LANES_OF_THIS_PROCESS.run(run)
         finally:

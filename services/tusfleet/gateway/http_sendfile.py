@@ -38,13 +38,17 @@ async def send_file(flow: Flow, file: int, offset: int, count: int) -> None:
 
     Raises:
         FileEnded: the file is shorter.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or the process has too many open files.
     """
     await flow.flush()
     if flow.lost or flow.transport.is_closing():
         return
     source = os.dup(file)
-    target = os.dup(flow.transport.get_extra_info("socket").fileno())
+    try:
+        target = os.dup(flow.transport.get_extra_info("socket").fileno())
+    except OSError:
+        os.close(source)
+        raise
     job: Future[Turn] | None = None
     sent = 0
     try:

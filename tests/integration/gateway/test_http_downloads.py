@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import random
 import ssl
@@ -133,6 +135,30 @@ def test_a_client_that_goes_away_ends_the_request(edge: Edge, opened: int, targe
     until(lambda: not edge.server.server_state.tasks, "the requests end")
     until(lambda: edge.connections == 0, "the connections end")
     until(lambda: _descriptors() == before, "no descriptor is left over")
+
+
+def test_a_process_with_too_many_open_files_loses_no_more_of_them(
+    edge: Edge, opened: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.app.files["a"] = opened
+    dup, calls = os.dup, itertools.count(1)
+
+    def every_second_fails(descriptor: int) -> int:
+        if next(calls) % 2 == 0:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return dup(descriptor)
+
+    before = _descriptors()
+    monkeypatch.setattr(os, "dup", every_second_fails)
+    for _ in range(3):
+        with edge.client() as client:
+            client.send(_file(1000))
+            assert client.head()[0] == 200
+            assert client.ended()
+    until(lambda: edge.connections == 0, "the connections end")
+    until(lambda: _descriptors() == before, "no descriptor is left over")
+    assert len(edge.tracebacks) == 3
+    edge.log.clear()
 
 
 def _descriptors() -> int:

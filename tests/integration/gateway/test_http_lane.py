@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import random
@@ -221,6 +222,20 @@ def test_a_body_is_stored_and_the_connection_goes_on(way: str, app: PumpApp, edg
             client.send(request("PATCH", f"/store?name={number}", body=BYTES))
             assert client.answer().json() == {"size": SIZE, "sha256": sha256(BYTES)}
     assert app.pumped > SIZE
+
+
+def test_without_a_descriptor_for_a_lane_a_body_comes_by_the_loop(
+    app: PumpApp, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(descriptor: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "dup", refused)
+    with edge.client() as client:
+        client.send(request("PATCH", "/store?name=a", body=BYTES), request("GET", "/after"))
+        assert client.answer().json() == {"size": SIZE, "sha256": sha256(BYTES)}
+        assert client.answer().json()["path"] == "/after"
+    assert app.pumped == 0
 
 
 def test_requests_that_follow_at_once_are_not_taken_for_the_body(way: str, app: PumpApp, edge: Edge) -> None:
