@@ -97,10 +97,12 @@ class KeyTemplate:
         *folders, name = (_segment(self._fill(segment, upload)) for segment in self.segments)
         path = "".join(f"{_cut(folder, limit)}/" for folder in folders)
         limit -= reserve
-        yield path + _cut(name, limit)
-        for number in range(1, MAX_NUMBER + 1):
-            yield path + _cut(name, limit, f" ({number})")
-        yield path + _cut(name, limit, f" ({upload.id})")
+        numbers = (f" ({number})" for number in range(1, MAX_NUMBER + 1))
+        for suffix in ("", *numbers, f" ({upload.id})"):
+            cut = _cut(name, limit, suffix)
+            # In a deep template there may be no room for a long id and an extension behind it.
+            if len(cut.encode()) <= limit:
+                yield path + cut
         # A file may stand where a folder of the template ought to be.
         yield upload.id
 

@@ -124,6 +124,15 @@ def test_a_deep_template_stays_within_the_whole_length() -> None:
     assert len(key("/".join(["{filename}"] * 16), filename="x" * 300)) <= KEY_BYTES
 
 
+@pytest.mark.parametrize("extension", ["", "." + "y" * 32])
+def test_every_candidate_of_a_deep_template_stays_within_it_too(extension: str) -> None:
+    upload = replace(UPLOAD, id="i" * 128, metadata=Metadata.of({"filename": "x" * 300 + extension}))
+    candidates = list(KeyTemplate.parse("/".join(["{filename}"] * 16)).candidates(upload, 5))
+    assert max(map(len, candidates)) <= KEY_BYTES
+    assert candidates[-1] == upload.id
+    assert len(candidates) == len(set(candidates)) > 10
+
+
 def test_candidates_are_numbered_before_the_extension_and_end() -> None:
     upload = replace(UPLOAD, metadata=Metadata.of({"filename": "a.tar.gz"}))
     names = list(KeyTemplate.parse("{yyyy}/{filename}").candidates(upload))
