@@ -237,7 +237,8 @@ class Appending:
             standing = replace(self._upload, offset=self._position)
             self._fd = self._places.open_bytes(self._path, standing, os.O_RDWR)
         else:
-            self._fd, self._new = self._places.make_partial(self._upload.id)
+            # New also when a writer has made it that died: nobody knows whether its name had become durable.
+            self._fd, self._new = self._places.make_partial(self._upload.id), True
         found = os.fstat(self._fd)
         self._ino = found.st_ino
         if found.st_size > self._position:

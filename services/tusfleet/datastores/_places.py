@@ -67,21 +67,19 @@ class Places:
             sync_folder(self.partials)
             sync_folder(self.root)
 
-    def make_partial(self, id: str) -> tuple[int, bool]:
-        """Open the unfinished file of an upload for writing, making it if need be; tell whether it is new."""
+    def make_partial(self, id: str) -> int:
+        """Open the unfinished file of an upload for writing, making it if need be."""
         path = self.partial(id)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            return os.open(path, flags, 0o666), True
-        except FileExistsError:
-            return os.open(path, os.O_RDWR | os.O_CLOEXEC), False
+            return os.open(path, flags, 0o666)
         except FileNotFoundError:
             # Somebody has removed an empty folder.
             with suppress(FileExistsError):
                 os.mkdir(os.path.dirname(path))
             if self.durable:
                 sync_folder(self.partials)
-        return os.open(path, flags, 0o666), True
+        return os.open(path, flags, 0o666)
 
     def open_bytes(self, path: str, upload: Upload, flags: int = os.O_RDONLY) -> int:
         """Open a file that holds the bytes of an upload.

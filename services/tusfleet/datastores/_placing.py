@@ -130,7 +130,7 @@ class Placer:
         if upload.offset:
             fd = self.places.open_bytes(partial, upload, os.O_RDWR)
         else:
-            fd, _ = self.places.make_partial(upload.id)
+            fd = self.places.make_partial(upload.id)
         try:
             found = os.fstat(fd)
             if found.st_size > upload.offset:

@@ -248,12 +248,12 @@ class FilesystemDataStore:
             os.close(target)
 
     def _own_partial(self, id: str) -> int:
-        fd, _ = self._places.make_partial(id)
+        fd = self._places.make_partial(id)
         if os.fstat(fd).st_nlink > 1:
             # Placed under a name that the template of today does not give: that file is whole, and stays as it is.
             os.close(fd)
             os.unlink(self._places.partial(id))
-            fd, _ = self._places.make_partial(id)
+            fd = self._places.make_partial(id)
         return fd
 
     async def _copy(self, part: Upload, target: int, position: int) -> None:

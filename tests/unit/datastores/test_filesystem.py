@@ -16,6 +16,7 @@ from tests.kits.datastore import (
     new_upload,
 )
 from tests.unit.datastores.stores import files_in, new_store, partial_of
+from tusfleet.datastores import _append
 from tusfleet.datastores.filesystem import FilesystemDataStore
 from tusfleet.uploads.errors import DataLost, Unavailable
 from tusfleet.uploads.models import Metadata
@@ -50,6 +51,21 @@ async def test_f9_a_longer_file_is_cut_before_the_first_write(store: FilesystemD
         file.write(b"too long")
     await finish(store, upload)
     assert (root / "files" / "a.txt").read_bytes() == b"12345678"
+
+
+async def test_the_name_of_a_file_that_a_dead_writer_made_is_durable_before_its_first_offset(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await new_store(root, durable=True)
+    upload = new_upload(8)
+    # It died before its first checkpoint, so the record knows of nothing.
+    await append(store, upload, b"dead")
+    synced: list[str] = []
+    monkeypatch.setattr(_append, "sync_folder", synced.append)
+    alive = await append(store, upload, b"four")
+    assert synced == [str(partial_of(root, upload).parent)]
+    await append(store, alive, b"more")
+    assert len(synced) == 1, "once is enough"
 
 
 async def test_taken_names_get_a_number(store: FilesystemDataStore, root: Path) -> None:
