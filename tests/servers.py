@@ -175,7 +175,7 @@ def eventually(condition: Callable[[], T | None], seconds: float = 10.0, pause: 
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"this did not come true within {seconds:g} s: {condition}")
-        time.sleep(pause)
+        time.sleep(pause)  # between two looks, up to the deadline
 
 
 def _parsed(line: str) -> dict[str, Any]:

@@ -103,5 +103,5 @@ def test_F8_a_lock_lasts_as_long_as_its_holder_writes(tmp_path: Path) -> None:
                 steady.send(bytes(KIB))
                 # Somebody who only watches, and the sweeper, take nothing away from it.
                 assert peeked(server, path)["offset"] <= (sent + 1) * KIB
-                time.sleep(0.05)
+                time.sleep(0.05)  # a slow client: all in all it takes longer than its upload may idle
             assert steady.read("PATCH").status == 204

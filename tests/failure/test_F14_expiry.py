@@ -68,7 +68,7 @@ def test_F14_an_upload_that_is_being_written_does_not_expire(tmp_path: Path) -> 
             wire.patch(path, 0, 40)
             for _ in range(40):
                 wire.send(b"x")
-                time.sleep(0.04)
+                time.sleep(0.04)  # the pace of a slow client: all in all it takes longer than its upload may idle
             assert wire.read("PATCH").status == 204
         assert get(server, path) == b"x" * 40
 

@@ -49,7 +49,7 @@ NAMES = (
     "",
     "tusfleet.db",
     "x" * 5000,
-    "‮fdp.exe",
+    "\u202efdp.exe",
     "con",
 )
 

@@ -71,7 +71,7 @@ def survive(tmp_path: Path, numbers: Random, kills: int, *flags: str, sizes: Seq
                 if numbers.random() < 0.3:
                     # On its way up, in the middle of what it repairs.
                     server.start(wait=False)
-                    time.sleep(numbers.uniform(0.0, 0.15))
+                    time.sleep(numbers.uniform(0.0, 0.15))  # a random moment is what is tested
                     server.kill()
                 server.start()
         assert ledger.cut >= kills, "the clients did not notice the deaths"
@@ -160,7 +160,7 @@ def test_a_kill_costs_a_steady_upload_no_more_than_a_second(tmp_path: Path, seed
         end = time.monotonic() + numbers.uniform(2.5, 5.0)
         with ThreadPoolExecutor(TRICKLES) as threads:
             running = [threads.submit(trickle, server, path, size, end) for path in paths]
-            time.sleep(max(0.0, end - time.monotonic()))
+            time.sleep(max(0.0, end - time.monotonic()))  # the random moment of the death
             server.kill()
             killed = time.monotonic()
         server.start()
@@ -179,7 +179,7 @@ def trickle(server: Server, path: str, size: int, end: float) -> list[float]:
             while time.monotonic() < end + 10:
                 sent.append(time.monotonic())
                 wire.send(bytes(PIECE))
-                time.sleep(PAUSE)
+                time.sleep(PAUSE)  # the pace of a steady client
         except OSError:
             return sent
     raise AssertionError("the server did not die")

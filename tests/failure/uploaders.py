@@ -48,7 +48,7 @@ def through_deaths(request: Callable[[], T], ledger: Ledger) -> T:
             ledger.cut += 1
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.02)
+            time.sleep(0.02)  # between two tries, up to the deadline
 
 
 class Sending:
@@ -159,7 +159,7 @@ class Sending:
             position += len(piece)
             self.sent = max(self.sent, base + position)
             wire.send(piece)
-            time.sleep(self.numbers.uniform(0, pause))
+            time.sleep(self.numbers.uniform(0, pause))  # the random pace of a client
 
     def _connected(self) -> Wire:
         if self._wire is None or self.numbers.random() < 0.3:

@@ -35,7 +35,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = SOON) -> 
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.005)
+        time.sleep(0.005)  # between two looks, up to the deadline
 
 
 @dataclass

@@ -46,7 +46,7 @@ def write(name: str, row: dict[str, Any]) -> None:
 def authorise(request: tusfleet.AccessRequest) -> tusfleet.Principal | None:
     write("asked", {"action": request.action, "upload": request.upload_id})
     while (FOLDER / "ponder").exists():
-        time.sleep(0.01)
+        time.sleep(0.01)  # blocks as the test says, and looks again
     name = request.headers.get("x-user")
     if name == "mallory":
         raise tusfleet.Forbidden("Mallory may do nothing here")
@@ -71,7 +71,7 @@ def told(event: tusfleet.Event) -> None:
     row = {"event": event.id, "type": event.type.value, "upload": event.upload.id, "tenant": event.upload.tenant}
     write("told", {**row, "length": event.upload.length})
     while (FOLDER / "block").exists():
-        time.sleep(0.01)
+        time.sleep(0.01)  # likewise
     if (FOLDER / "fail").exists():
         raise RuntimeError("a receiver that is not there")
     write("done", row)

@@ -27,15 +27,20 @@ async def sweep(context: Context) -> None:
     await Sweeper(context, interval=3600, tombstone_ttl=TTL).sweep()
 
 
+async def the_next_file_of_the_name_stays(context: Context, clock: Clock, folder: Path, after: float) -> None:
+    """See that a sweep `after` so many seconds spares the file that has the name of one that is gone."""
+    await create(context, 6, b"second", metadata=NAMED)
+    clock.forward(after)
+    await sweep(context)
+    assert (folder / "files" / "report.pdf").read_bytes() == b"second"
+
+
 async def test_the_burial_of_a_terminated_upload_spares_the_next_file_of_its_name(tmp_path: Path) -> None:
     clock = Clock()
     async with context_in(tmp_path, clock=clock, key_template="{filename}") as context:
         first = await create(context, 5, b"first", metadata=NAMED)
         await delete(context, first.id)
-        await create(context, 6, b"second", metadata=NAMED)
-        clock.forward(1)
-        await sweep(context)
-    assert (tmp_path / "files" / "report.pdf").read_bytes() == b"second"
+        await the_next_file_of_the_name_stays(context, clock, tmp_path, after=1)
 
 
 async def test_the_burial_of_an_expired_upload_spares_the_next_file_of_its_name(tmp_path: Path) -> None:
@@ -45,10 +50,7 @@ async def test_the_burial_of_an_expired_upload_spares_the_next_file_of_its_name(
         await create(context, 5, b"first", metadata=NAMED, concat=PARTIAL)
         clock.forward(3601)
         await sweep(context)
-        await create(context, 6, b"second", metadata=NAMED)
-        clock.forward(TTL.total_seconds() + 1)
-        await sweep(context)
-    assert (tmp_path / "files" / "report.pdf").read_bytes() == b"second"
+        await the_next_file_of_the_name_stays(context, clock, tmp_path, after=TTL.total_seconds() + 1)
 
 
 async def test_a_termination_that_is_cancelled_half_way_forgets_where_the_file_was(
@@ -69,10 +71,7 @@ async def test_a_termination_that_is_cancelled_half_way_forgets_where_the_file_w
         await asyncio.wait([ending])
         assert ending.cancelled()
         monkeypatch.undo()
-        await create(context, 6, b"second", metadata=NAMED)
-        clock.forward(1)
-        await sweep(context)
-    assert (tmp_path / "files" / "report.pdf").read_bytes() == b"second"
+        await the_next_file_of_the_name_stays(context, clock, tmp_path, after=1)
 
 
 async def test_what_an_expiry_that_a_death_cut_short_has_left_is_freed_at_the_next_start(tmp_path: Path) -> None:
