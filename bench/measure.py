@@ -87,7 +87,7 @@ def settled_resident_bytes(pid: int, port: int, *, still_seconds: float = 1.0, l
             highest, since = max(now, highest), time.monotonic()
         elif time.monotonic() - since >= still_seconds:
             return now
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks, up to the deadline; what is measured is the server alone
     raise TimeoutError(f"not settled after {longest_seconds:.0f} s: {connections(port).unread_bytes} bytes unread")
 
 

@@ -49,13 +49,11 @@ def tusfleet(durability: str) -> Server:
 def tusd() -> Server:
     """The reference server in Go; the environment's TUSD names another build of it."""
     own = os.environ.get("TUSD")
-    program = own or str(go_program("tusd"))
-    return Server(
-        name="tusd",
-        version="as given by TUSD" if own else pinned_in("go")["tusd"]["version"],
-        kind=Kind.PEER,
-        command=_words(
-            program,
+    return _peer(
+        "tusd",
+        "as given by TUSD" if own else pinned_in("go")["tusd"]["version"],
+        _words(
+            own or go_program("tusd"),
             "-host 127.0.0.1 -port {port} -upload-dir {folder} -base-path /files/",
             "-verbose=false -show-startup-logs=false -show-greeting=false -expose-metrics=false",
         ),
@@ -66,13 +64,11 @@ def tusd() -> Server:
 
 def rustus() -> Server:
     """In Rust, on actix."""
-    program = cargo_program("rustus")
-    return Server(
-        name="rustus",
-        version=pinned_in("cargo")["rustus"]["version"],
-        kind=Kind.PEER,
-        command=_words(
-            program,
+    return _peer(
+        "rustus",
+        pinned_in("cargo")["rustus"]["version"],
+        _words(
+            cargo_program("rustus"),
             "--host 127.0.0.1 --port {port} --url /files --data-dir {folder}/files --info-dir {folder}/info",
             f"--log-level ERROR --max-body-size {_RUSTUS_BODY_BYTES}",
         ),
@@ -83,11 +79,10 @@ def rustus() -> Server:
 def tus_server() -> Server:
     """In Node.js."""
     modules = npm_packages("tus-server")
-    return Server(
-        name="@tus/server",
-        version=pinned_in("npm")["tus-server"]["@tus/server"],
-        kind=Kind.PEER,
-        command=("node", str(_HOSTS / "tus_server.mjs"), str(modules), "{port}", "{folder}"),
+    return _peer(
+        "@tus/server",
+        pinned_in("npm")["tus-server"]["@tus/server"],
+        ("node", str(_HOSTS / "tus_server.mjs"), str(modules), "{port}", "{folder}"),
         note=f"with @tus/file-store, Node.js {_output('node', '--version')}",
     )
 
@@ -95,11 +90,10 @@ def tus_server() -> Server:
 def tuspyserver() -> Server:
     """In Python, a router for FastAPI."""
     interpreter = python_environment("tuspyserver")
-    return Server(
-        name="tuspyserver",
-        version=pinned_in("python")["tuspyserver"]["tuspyserver"],
-        kind=Kind.PEER,
-        command=(str(interpreter), str(_HOSTS / "tuspyserver_host.py"), "{port}", "{folder}"),
+    return _peer(
+        "tuspyserver",
+        pinned_in("python")["tuspyserver"]["tuspyserver"],
+        (str(interpreter), str(_HOSTS / "tuspyserver_host.py"), "{port}", "{folder}"),
         downloads=False,
         note="uvicorn with uvloop and httptools, one process",
     )
@@ -119,6 +113,12 @@ def limits() -> list[Server]:
 
 OURS = {"tusfleet-relaxed": lambda: tusfleet("relaxed"), "tusfleet-strict": lambda: tusfleet("strict")}
 PEERS = {"tusd": tusd, "rustus": rustus, "tus-server": tus_server, "tuspyserver": tuspyserver}
+
+
+def _peer(
+    name: str, version: str, command: tuple[str, ...], *, note: str, path: str = "/files", downloads: bool = True
+) -> Server:
+    return Server(name, version, Kind.PEER, command, path, downloads=downloads, note=note)
 
 
 def _words(program: str | Path, *options: str) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ def wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
             raise ServerFailed(f"ended with {process.returncode} before it listened")
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two tries, up to the deadline
     raise ServerFailed(f"did not listen within {_START_SECONDS:.0f} s")
 
 
