@@ -1,0 +1,1 @@
+"""Bytes in S3-compatible storage: the data store of a fleet."""

@@ -1,0 +1,201 @@
+"""The connection to S3: aiobotocore for every call but the bulk ones, which `transfer` sends.
+
+Every call goes through `S3Client.call` or `S3Client.put`: there its latency is measured, what fails is tried again
+within the limits of `retrying`, and what fails for good is said in our words. Codes that a caller can do something
+about it names in `expected`, and catches as `S3Failure`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import AsyncExitStack
+from typing import Any, Self, TypeVar, cast
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession, get_session
+from aiohttp import ClientError as AiohttpError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from tusfleet.datastores.s3.failures import NAMELESS, NO_ANSWER, S3Failure
+from tusfleet.datastores.s3.options import S3Options
+from tusfleet.datastores.s3.retrying import RetryBudget, Retrying, Unwatched, Watch
+from tusfleet.datastores.s3.transfer import Body, Direct, Stored, parameters_stored
+
+T = TypeVar("T")
+
+CALL_CONNECTIONS = 64
+"""Connections for calls without bulk: each takes milliseconds, so these serve thousands a second."""
+
+DELETED_AT_ONCE = 1000
+"""Most keys that one DeleteObjects takes."""
+
+
+class S3Client:
+    """Calls to S3 as one process makes them; an asynchronous context manager.
+
+    Parameters:
+        options: endpoint, region, limits.
+        watch: is told of every attempt.
+        chance: gives a random number from 0 to 1.
+    """
+
+    def __init__(
+        self, options: S3Options, watch: Watch | None = None, chance: Callable[[], float] = random.random
+    ) -> None:
+        self.options = options
+        self._retrying = Retrying(RetryBudget(options.retry_budget), options.retry_time, chance, watch or Unwatched())
+        self._stack = AsyncExitStack()
+        self._session: AioSession = get_session()
+        self._sdk: Any = None
+        self._direct: Direct | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open it; no call is made yet.
+
+        Raises:
+            Unavailable: there are no credentials, or the endpoint is no URL.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                context = self._session.create_client(
+                    "s3",
+                    region_name=self.options.region,
+                    endpoint_url=self.options.endpoint,
+                    config=_configuration(self.options),
+                )
+                self._sdk = await stack.enter_async_context(context)
+            except (BotoCoreError, ValueError) as error:
+                raise _unsent("Connect", self.options.bucket, error).in_our_words() from error
+            if self.options.direct:
+                self._direct = await stack.enter_async_context(Direct(self.options, self._session, self._sdk))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def sdk(self) -> Any:
+        """The client of aiobotocore, for what makes no call: presigned URLs."""
+        return self._sdk
+
+    async def call(self, operation: str, *, expected: Collection[str] = (), **parameters: Any) -> dict[str, Any]:
+        """Make a call that carries no bulk.
+
+        Parameters:
+            operation: in the words of Python, such as `head_object`.
+            expected: codes that raise `S3Failure`.
+            parameters: as the S3 API names them.
+
+        Raises:
+            S3Failure: with a code of `expected`.
+            StoreFull, Unavailable: any other failure.
+        """
+        name = _camel(operation)
+        bucket = str(parameters.get("Bucket", ""))
+        method = getattr(self._sdk, operation)
+
+        async def attempt() -> dict[str, Any]:
+            try:
+                return cast("dict[str, Any]", await method(**parameters))
+            except ClientError as error:
+                raise _answered(name, bucket, error) from error
+            except (TimeoutError, BotoCoreError, AiohttpError, OSError) as error:
+                raise _unsent(name, bucket, error) from error
+
+        return await self._run(name, expected, attempt)
+
+    async def put(self, operation: str, body: Body, *, expected: Collection[str] = (), **parameters: Any) -> Stored:
+        """Send bytes: `put_object` or `upload_part`. The buffers of `body` stay as they are until it returns.
+
+        Raises:
+            S3Failure: with a code of `expected`.
+            StoreFull, Unavailable: any other failure.
+        """
+        direct = self._direct
+        if direct is None:
+            answer = await self.call(operation, expected=expected, Body=body.joined(), **parameters)
+            return parameters_stored(answer)
+        name = _camel(operation)
+        return await self._run(name, expected, lambda: direct.put(name, parameters, body))
+
+    async def fetch(self, bucket: str, key: str, *, expected: Collection[str] = ()) -> bytes:
+        """The bytes of a small object.
+
+        Raises:
+            S3Failure: with a code of `expected`.
+            StoreFull, Unavailable: any other failure.
+        """
+
+        async def attempt() -> bytes:
+            try:
+                answer = await self._sdk.get_object(Bucket=bucket, Key=key)
+                async with answer["Body"] as body:
+                    return cast("bytes", await body.read())
+            except ClientError as error:
+                raise _answered("GetObject", bucket, error) from error
+            except (TimeoutError, BotoCoreError, AiohttpError, OSError) as error:
+                raise _unsent("GetObject", bucket, error) from error
+
+        return await self._run("GetObject", expected, attempt)
+
+    async def delete(self, bucket: str, keys: Collection[str]) -> None:
+        """Delete objects, a thousand in one request; those that are not there are deleted already.
+
+        Raises:
+            StoreFull, Unavailable: not all of them; the others are gone.
+        """
+        ordered = sorted(keys)
+        for start in range(0, len(ordered), DELETED_AT_ONCE):
+            objects = [{"Key": key} for key in ordered[start : start + DELETED_AT_ONCE]]
+            answer = await self.call("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            failed = [entry for entry in answer.get("Errors", ()) if entry.get("Code") != "NoSuchKey"]
+            if failed:
+                code, message = failed[0].get("Code", ""), failed[0].get("Message", "")
+                raise S3Failure("DeleteObjects", bucket, code, 200, message).in_our_words()
+
+    async def _run(self, name: str, expected: Collection[str], attempt: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await self._retrying.run(name, attempt)
+        except S3Failure as failure:
+            if failure.code in expected:
+                raise
+            raise failure.in_our_words() from failure
+
+
+def _configuration(options: S3Options) -> AioConfig:
+    return AioConfig(
+        signature_version="s3v4",
+        connect_timeout=options.connect_timeout,
+        read_timeout=options.read_timeout,
+        max_pool_connections=CALL_CONNECTIONS,
+        # Attempts are counted, paced and limited by us.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path" if options.uses_path_style else "virtual", "payload_signing_enabled": False},
+        user_agent_extra="tusfleet",
+    )
+
+
+def _camel(operation: str) -> str:
+    return "".join(word.capitalize() for word in operation.split("_"))
+
+
+def _answered(operation: str, bucket: str, error: ClientError) -> S3Failure:
+    answer = cast("dict[str, Any]", error.response)
+    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    details = answer.get("Error", {})
+    code = str(details.get("Code", ""))
+    if not code or code.isdigit():  # an answer without a body, such as that to HEAD
+        code = NAMELESS.get(status, code)
+    return S3Failure(operation, bucket, code, status, str(details.get("Message", "")))
+
+
+def _unsent(operation: str, bucket: str, error: Exception) -> S3Failure:
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return S3Failure(operation, bucket, "NoCredentials", 400, str(error))
+    if isinstance(error, ValueError):
+        return S3Failure(operation, bucket, "InvalidEndpoint", 400, str(error))
+    return S3Failure(operation, bucket, NO_ANSWER, 0, str(error) or type(error).__name__)

@@ -1,0 +1,89 @@
+"""Every upload that S3 can hold fits into its part numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tusfleet.datastores.s3.options import LARGEST_PART, LEAST_PART, MIB, S3Options
+from tusfleet.datastores.s3.sizes import LARGEST_OBJECT, Sizes
+
+PLAIN = Sizes(8 * MIB)
+RULES = st.builds(
+    Sizes,
+    part_size=st.sampled_from([LEAST_PART, 8 * MIB, 64 * MIB]),
+    most=st.sampled_from([984, 9_984]),
+    equal=st.booleans(),
+)
+
+
+def parts_of(rules: Sizes, length: int, *, declared: bool) -> list[int]:
+    """Sizes of the parts that an upload sent in one go is cut into."""
+    sizes: list[int] = []
+    stored = 0
+    fixed = rules.full_part(length if declared else None, 0, 1) if rules.equal else None
+    while stored < length:
+        size = rules.full_part(length if declared else None, stored, len(sizes) + 1, fixed)
+        size = min(size, length - stored)
+        sizes.append(size)
+        stored += size
+        assert len(sizes) <= rules.most
+    return sizes
+
+
+@given(RULES, st.integers(1, LARGEST_OBJECT))
+def test_a_declared_length_fits_into_the_numbers(rules: Sizes, length: int) -> None:
+    length = min(length, rules.capacity(length))
+    sizes = parts_of(rules, length, declared=True)
+    assert sum(sizes) == length
+    assert all(LEAST_PART <= size <= LARGEST_PART for size in sizes[:-1])
+    assert not rules.equal or len(set(sizes[:-1])) <= 1
+
+
+def test_an_unknown_length_reaches_the_largest_object() -> None:
+    sizes = parts_of(PLAIN, LARGEST_OBJECT, declared=False)
+    assert sum(sizes) == LARGEST_OBJECT
+    assert sizes[:998] == [8 * MIB] * 998
+    assert sizes[:-1] == sorted(sizes[:-1])
+    assert max(sizes) <= LARGEST_PART
+
+
+def test_short_uploads_have_parts_of_the_size_that_was_asked_for() -> None:
+    assert set(parts_of(PLAIN, 64 * 1024 * MIB, declared=True)[:-1]) == {8 * MIB}
+
+
+@given(RULES, st.integers(1, LARGEST_OBJECT), st.data())
+def test_requests_that_end_early_still_leave_numbers_enough(rules: Sizes, length: int, data: st.DataObject) -> None:
+    """A client that sends the smallest pieces worth a number comes to the end too."""
+    if rules.equal:
+        return
+    stored, number = 0, 1
+    while stored < length:
+        assert number <= rules.most
+        stored += rules.least_part(length, stored, number)
+        number += 1
+
+
+def test_a_part_takes_at_most_a_quarter_of_the_memory() -> None:
+    options = S3Options("bucket", buffer_memory=256 * MIB)
+    rules = Sizes.of(options)
+    assert rules.full_part(LARGEST_OBJECT, 0, 1) == 64 * MIB
+    assert rules.capacity(LARGEST_OBJECT) == 9_984 * 64 * MIB
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"bucket": ""}, "bucket: it is empty"),
+        ({"part_size": MIB}, "part_size: S3 takes parts of 5 MiB to 5 GiB"),
+        ({"max_parts": 10_001}, "max_parts: it is 32 to 10,000"),
+        ({"buffer_memory": 9 * MIB}, "buffer_memory: it holds at least two parts"),
+        ({"checksum": "md5"}, "checksum: there are crc32, crc32c, crc64nvme and none"),
+        ({"key_template": "{nonsense}"}, "key_template: "),
+        ({"key_prefix": "/a"}, "key_prefix: "),
+    ],
+)
+def test_options_out_of_range_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        S3Options(**{"bucket": "bucket", **wrong})  # type: ignore[arg-type]
