@@ -20,9 +20,9 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 HEAD = """\
 # Settings
 
-<!-- Written by `make fmt` from services/tusfleet/settings.py; edit the descriptions there. -->
+<!-- Written by `make fmt` from services/tusfleet/settings/; edit the descriptions there. -->
 
-Every setting can be given as a flag of `tusfleet serve`, as an environment variable, or as a key of a TOML
+Every setting can be given as a flag of `tusfleet serve`, `gateway` or `janitor`, as an environment variable, or as a key of a TOML
 file. A flag wins over the environment, the environment over the file, the file over the default.
 `tusfleet config` prints the values in effect and where each of them comes from.
 """
@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
         PAGE.parent.mkdir(exist_ok=True)
         PAGE.write_text(text, encoding="utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        print(f"{PAGE.name} is not what settings.py says; `make fmt` writes it", file=sys.stderr)
+        print(f"{PAGE.name} is not what the settings say; `make fmt` writes it", file=sys.stderr)
         return 1
     return 0
 

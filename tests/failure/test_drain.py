@@ -85,16 +85,29 @@ def test_an_answer_on_its_way_is_completed(tmp_path: Path) -> None:
         server.start()
 
 
-def test_signals_may_come_twice(tmp_path: Path) -> None:
-    with serving(tmp_path) as server, Wire(server) as wire:
+def test_a_server_that_is_leaving_serves_until_others_know(tmp_path: Path) -> None:
+    with serving(tmp_path, "--drain-delay", "1s") as server, Wire(server) as wire:
+        path = create(server, MIB)
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: ask(server, "GET", "/readyz").status == 503)
+        wire.patch(path, 0, MIB)
+        wire.send(bytes(MIB))
+        assert wire.read("PATCH").status == 204
+        assert stopped(server) == 0
+        assert time.monotonic() - started >= 1
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path, "--drain-delay", "60s") as server, Wire(server) as wire:
         path = create(server, MIB)
         wire.patch(path, 0, MIB)
         wire.send(bytes(KIB))
         eventually(lambda: held(server, path) == KIB)
-        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
-            server.process.send_signal(number)
-        assert wire.read("PATCH").status == 503
-        assert stopped(server) == 0
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: ask(server, "GET", "/readyz").status == 503)
+        server.process.send_signal(signal.SIGINT)
+        assert stopped(server) == 1
         server.start()
         assert offset(server, path) == KIB
 

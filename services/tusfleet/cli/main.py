@@ -16,6 +16,8 @@ from tusfleet.cli.failures import EXIT_INTERRUPTED
 
 COMMANDS = {
     "serve": "tusfleet.cli.serving:serve",
+    "gateway": "tusfleet.cli.serving:gateway",
+    "janitor": "tusfleet.cli.serving:janitor",
     "upload": "tusfleet.cli.uploading:upload",
     "download": "tusfleet.cli.downloading:download",
     "info": "tusfleet.cli.managing:info",

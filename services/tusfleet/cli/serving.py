@@ -1,8 +1,9 @@
-"""`tusfleet serve` runs the server, `tusfleet config` shows the settings it would run with."""
+"""`tusfleet serve` and `gateway` run servers, `tusfleet config` shows the settings they would run with."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -13,29 +14,65 @@ import click
 from tusfleet.cli.failures import Failure, WrongSetting
 from tusfleet.cli.settings_flags import duration_text, loaded, settings_flags, value_text
 from tusfleet.cli.text import printable, table
-from tusfleet.settings import Loaded, SettingsError
+from tusfleet.settings import Loaded, SettingsError, without_password
+
+FLEET = {
+    "host": "0.0.0.0",
+    "metrics_port": 9090,
+    "infostore": "redis",
+    "datastore": "s3",
+    "drain_delay": timedelta(seconds=5),
+    "log_format": "json",
+}
+"""Defaults of the processes of a fleet, where they are others than those of one box."""
+
+ALL = ("uploads", "sweeper")
+"""Roles of a process that does everything."""
 
 
 @click.command(short_help="Run the server.")
-@settings_flags
+@settings_flags()
 @click.pass_context
 def serve(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> None:
-    """Run the server until it gets SIGTERM or Ctrl-C.
+    """Run the whole server in one process, until it gets SIGTERM or Ctrl-C.
 
     A flag wins over the environment, the environment over the file, the file over the default.
     """
-    settings = loaded(flags, config_file).settings
+    ctx.exit(_run(loaded(flags, config_file), ALL))
+
+
+@click.command(short_help="Run one gateway of a fleet.")
+@settings_flags(FLEET)
+@click.pass_context
+def gateway(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> None:
+    """Take uploads, as one of many: records and leases in Redis, bytes in a bucket. Run `tusfleet janitor` beside.
+
+    S3 credentials come from where the AWS tools look for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the shared
+    credentials file, a web identity token, or the metadata service of the machine.
+    """
+    ctx.exit(_run(loaded(flags, config_file, FLEET), ("uploads",)))
+
+
+@click.command(short_help="Expire and clean up for a fleet.")
+@settings_flags(FLEET)
+@click.pass_context
+def janitor(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> None:
+    """Expire, drive on and clean up what a fleet left behind. Any number may run: one at a time does the work."""
+    ctx.exit(_run(loaded(flags, config_file, FLEET), ("sweeper",)))
+
+
+def _run(found: Loaded, roles: Sequence[str]) -> int:
     # Loads the HTTP server, which no other command needs.
+    from tusfleet.gateway.app import Role
     from tusfleet.gateway.server import serve as run
     from tusfleet.uploads.errors import UploadError
 
     try:
-        status = run(settings)
+        return run(found.settings, frozenset(map(Role, roles)))
     except SettingsError as error:
         raise WrongSetting(str(error)) from None
     except UploadError as error:
         raise Failure(error.detail) from None
-    ctx.exit(status)
 
 
 @click.command(short_help="Print the settings in effect and where they come from.")
@@ -47,11 +84,12 @@ def serve(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> None
     show_default=True,
     help="How to print them; `toml` can be used as a file for --config.",
 )
-@settings_flags
+@settings_flags()
 def config(output: str, config_file: Path | None, **flags: Any) -> None:
     """Print every setting of `tusfleet serve`, its value and where it comes from.
 
-    Takes the flags of `serve`. Files that settings name are not opened; only their paths are printed.
+    Takes the flags of `serve`. Files that settings name are not opened; only their paths are printed, and of a URL no
+    password.
     """
     writers = {"table": as_table, "toml": as_toml, "json": as_json}
     click.echo(writers[output](loaded(flags, config_file)))
@@ -80,7 +118,8 @@ def as_json(found: Loaded) -> str:
 
 
 def _values(found: Loaded) -> dict[str, object]:
-    return {name: getattr(found.settings, name) for name in type(found.settings).model_fields}
+    values = {name: getattr(found.settings, name) for name in type(found.settings).model_fields}
+    return {name: without_password(name, value) for name, value in values.items()}
 
 
 def _plain(value: object) -> object:

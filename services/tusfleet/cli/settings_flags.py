@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import click
@@ -29,27 +29,35 @@ _HINTS = get_type_hints(Settings, include_extras=True)
 _SIZE_UNITS = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
-def settings_flags(command: Command) -> Command:
-    """Give `command` one flag for every setting, and `--config`; it gets them as keyword arguments."""
-    for name in reversed(Settings.model_fields):
-        command = _flag(name)(command)
-    return click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help=f"TOML file whose keys are settings. [env: {ENVIRONMENT_PREFIX}CONFIG]",
-    )(command)
+def settings_flags(defaults: Mapping[str, Any] = MappingProxyType({})) -> Callable[[Command], Command]:
+    """Give a command one flag for every setting, and `--config`; it gets them as keyword arguments.
+
+    Parameters:
+        defaults: of the command, where they are others than those of the settings.
+    """
+
+    def given(command: Command) -> Command:
+        for name in reversed(Settings.model_fields):
+            command = _flag(name, defaults.get(name, Settings.model_fields[name].default))(command)
+        return click.option(
+            "--config",
+            "config_file",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help=f"TOML file whose keys are settings. [env: {ENVIRONMENT_PREFIX}CONFIG]",
+        )(command)
+
+    return given
 
 
-def loaded(flags: Mapping[str, Any], file: Path | None) -> Loaded:
-    """Put flags, environment and file together.
+def loaded(flags: Mapping[str, Any], file: Path | None, defaults: Mapping[str, Any] | None = None) -> Loaded:
+    """Put flags, environment, file and the command's own defaults together.
 
     Raises:
         WrongSetting: one line that names the setting, its source and what is wrong.
     """
     try:
-        return load(flags, None, file)
+        return load(flags, None, file, defaults)
     except SettingsError as error:
         raise WrongSetting(str(error)) from None
 
@@ -87,9 +95,9 @@ def _size_text(size: int) -> str:
     return str(size)
 
 
-def _flag(name: str) -> Callable[[Command], Command]:
+def _flag(name: str, value: object) -> Callable[[Command], Command]:
     field = Settings.model_fields[name]
-    default = value_text(name, field.default) or "empty"
+    default = value_text(name, value) or "empty"
     notes = f"[env: {ENVIRONMENT_PREFIX}{name.upper()}; default: {default}]"
     spelling = "--" + name.replace("_", "-")
     help_text = f"{field.description} {notes}"

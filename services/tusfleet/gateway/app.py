@@ -6,13 +6,13 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, closing, nullcontext
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from enum import Enum
 from functools import partial
 from typing import Any
 
 from tusfleet.courier.deliveries import Courier
-from tusfleet.datastores.filesystem import FilesystemDataStore
 from tusfleet.events.callback import CallbackSink
 from tusfleet.gateway.api import build_api
 from tusfleet.gateway.auth import Authorise, BearerTokens, everybody, local_only
@@ -21,36 +21,39 @@ from tusfleet.gateway.cors import Cors
 from tusfleet.gateway.crew import Crew
 from tusfleet.gateway.dispatch import Dispatcher
 from tusfleet.gateway.endpoint import EndpointRules, UploadEndpoint
-from tusfleet.gateway.folder import exclusive
 from tusfleet.gateway.forwarded import ProxyTrust
 from tusfleet.gateway.health import Health
 from tusfleet.gateway.leading import leading
+from tusfleet.gateway.stores import open_stores
 from tusfleet.hooks.python import PythonHooks
-from tusfleet.infostores.sqlite import SqliteInfoStore
 from tusfleet.janitor.sweeper import Sweeper
-from tusfleet.lockers.in_process import InProcessLocker
-from tusfleet.lockers.one_box import OneBoxLocker
 from tusfleet.observability.logs import LOGGER
 from tusfleet.observability.metrics import Metrics
 from tusfleet.protocols.tus import Tus
-from tusfleet.settings import Durability, ExpirationMode, Settings, SettingsError
+from tusfleet.settings import ExpirationMode, InfoStoreKind, Settings, SettingsError
 from tusfleet.uploads.context import Context, Policy
 from tusfleet.uploads.models import EventType
-from tusfleet.uploads.ports import Locker
 
 logger = logging.getLogger(LOGGER)
 
 ID_BYTES = 16
 """Random bytes of an upload id: 128 bits cannot be guessed."""
 
-FENCE_BITS = 32
-"""Fences below one epoch: every start of the server counts from a fresh epoch, above all fences of earlier ones."""
-
-LEASES = "leases"
-"""Folder of the locks that workers share, below the data folder."""
-
 RESTART_SECONDS = 5.0
 """Pause before a background task that failed is started again."""
+
+
+class Role(Enum):
+    """What a process does."""
+
+    UPLOADS = "uploads"
+    """It answers requests of clients."""
+    SWEEPER = "sweeper"
+    """It expires, drives on and cleans."""
+
+
+ALL_ROLES = frozenset(Role)
+"""One process that does everything: `tusfleet serve`."""
 
 
 class Service:
@@ -58,6 +61,7 @@ class Service:
 
     Parameters:
         settings: every knob.
+        roles: what it does.
         callables: functions of a program around it.
         base_path: path of the collection below the mount point; by default that of the settings.
         crew: the other workers of this server; None when there are none. Then the data folder is held by who started
@@ -71,8 +75,10 @@ class Service:
         *,
         base_path: str | None = None,
         crew: Crew | None = None,
+        roles: frozenset[Role] = ALL_ROLES,
     ) -> None:
         self.settings = settings
+        self._roles = roles
         self.metrics = Metrics()
         self._callables = callables or Callables()
         self._base_path = settings.base_path if base_path is None else base_path
@@ -81,6 +87,7 @@ class Service:
         self._stack = AsyncExitStack()
         self._context: Context | None = None
         self._app: Dispatcher | None = None
+        self._health: Dispatcher | None = None
 
     async def start(self) -> None:
         """Open the stores and start what runs beside the requests.
@@ -93,22 +100,29 @@ class Service:
             self._context = context = await self._compose(stack)
             courier = self._courier(context)
             sweeper = Sweeper(context, self.settings.sweep_interval.total_seconds(), self.settings.tombstone_ttl)
-            for name, work in [("sweeper", sweeper.run)] + ([("courier", courier.run)] if courier else []):
-                if self._crew is not None:
+            sweeping = [("sweeper", sweeper.run)] if Role.SWEEPER in self._roles else []
+            for name, work in sweeping + ([("courier", courier.run)] if courier else []):
+                if self._crew is not None or self.settings.infostore is InfoStoreKind.REDIS:
                     work = partial(leading, context.locker, name, work)
                 stack.push_async_callback(_end, asyncio.create_task(_supervise(work)))
-            self._app = self._dispatcher(context)
+            self._health = Dispatcher("", None, Health(context, self._crew), None)
+            self._app = self._dispatcher(context) if Role.UPLOADS in self._roles else self._health
             self._stack = stack.pop_all()
 
     async def stop(self) -> None:
         """Close everything; safe to repeat."""
-        self._app = None
+        self._app = self._health = None
         await self._stack.aclose()
+
+    def leave(self) -> None:
+        """Say by /readyz that no new clients should be sent here; those that come are served until `drain`."""
+        if self._context is not None:
+            self._context.leaving = True
 
     def drain(self) -> None:
         """Begin to shut down: uploads under way are flushed and answered with 503, and no others begin."""
         if self._context is not None:
-            self._context.draining = True
+            self._context.leaving = self._context.draining = True
             self._context.locker.drain()
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
@@ -117,48 +131,26 @@ class Service:
             raise RuntimeError("The server has not been started, or is stopped already")
         return self._app(scope, receive, send)
 
+    def health(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        """Answer one request for health or metrics, on a port of their own."""
+        if self._health is None:
+            raise RuntimeError("The server has not been started, or is stopped already")
+        return self._health(scope, receive, send)
+
     async def _compose(self, stack: AsyncExitStack) -> Context:
-        settings = self.settings
-        folder = settings.data_dir
-        stack.enter_context(exclusive(folder) if self._crew is None else nullcontext())
-        durable = settings.durability is Durability.STRICT
-        info = await SqliteInfoStore.open(folder / "tusfleet.db", durable=durable, capacity=settings.max_store_size)
-        stack.push_async_callback(info.close)
-        try:
-            data = FilesystemDataStore(
-                folder,
-                durable=durable,
-                checkpoint_interval=settings.checkpoint_interval.total_seconds(),
-                key_template=settings.key_template,
-                sidecar=settings.sidecar,
-                write_seconds=self.metrics.write_seconds,
-            )
-        except ValueError as error:
-            raise SettingsError(str(error)) from None
-        await data.prepare()
+        stores = await open_stores(self.settings, self.metrics, self._crew, stack)
         calls = self._callables
         return Context(
-            data=data,
-            info=info,
-            locker=await self._locker(info, stack),
+            data=stores.data,
+            info=stores.info,
+            locker=stores.locker,
             hooks=PythonHooks(asynchronous(calls.before_create)) if calls.before_create else None,
             clock=_now,
             new_id=_new_id,
-            policy=_policy(settings),
+            policy=_policy(self.settings),
             metrics=self.metrics,
             record_events=bool(calls.on_finished or calls.on_terminated),
         )
-
-    async def _locker(self, info: SqliteInfoStore, stack: AsyncExitStack) -> Locker:
-        crew = self._crew
-        if crew is None:
-            return InProcessLocker(1 + (await info.next_epoch() << FENCE_BITS))
-        # Of one start of the server, whichever of its workers this is.
-        crew.epoch = crew.epoch or await info.next_epoch()
-        crew.open(self.metrics)
-        stack.callback(crew.close)
-        next_fence = partial(crew.next_fence, 1 + (crew.epoch << FENCE_BITS))
-        return stack.enter_context(closing(OneBoxLocker.open(self.settings.data_dir / LEASES, next_fence, crew.post)))
 
     def _courier(self, context: Context) -> Courier | None:
         wanted = {
@@ -191,7 +183,8 @@ class Service:
         # Without credentials anybody who lists uploads could fetch and end them: then only this machine may.
         open_to_all = self._authorise is everybody
         api = build_api(context, local_only if open_to_all else self._authorise, trust, self._base_path)
-        return Dispatcher(self._base_path, endpoint, Health(context, self._crew), api)
+        health = Health(context, self._crew) if settings.metrics_port is None else None
+        return Dispatcher(self._base_path, endpoint, health, api)
 
 
 def _policy(settings: Settings) -> Policy:

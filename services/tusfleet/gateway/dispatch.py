@@ -20,12 +20,14 @@ class Dispatcher:
 
     Parameters:
         base_path: where the uploads live; empty when everything that comes is for them.
-        uploads: the upload endpoint.
-        health: answers /healthz, /readyz and /metrics.
-        api: the API below `API_PATH`.
+        uploads: the upload endpoint; None on a port that has none.
+        health: answers /healthz, /readyz and /metrics; None where they have a port of their own.
+        api: the API below `API_PATH`; None likewise.
     """
 
-    def __init__(self, base_path: str, uploads: Application, health: Health, api: Application) -> None:
+    def __init__(
+        self, base_path: str, uploads: Application | None, health: Health | None, api: Application | None
+    ) -> None:
         self._base_path = base_path
         self._below = base_path + "/"
         self._uploads = uploads
@@ -37,13 +39,13 @@ class Dispatcher:
         if scope["type"] != "http":
             raise RuntimeError(f"This application answers HTTP only, not {scope['type']}")
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path == self._base_path or path.startswith(self._below):
+        if self._uploads is not None and (path == self._base_path or path.startswith(self._below)):
             return self._uploads(scope, receive, send)
-        if path in Health.PATHS:
+        if self._health is not None and path in Health.PATHS:
             return self._health(scope, receive, send)
-        if path.startswith(API_PATH + "/"):
+        if self._api is not None and path.startswith(API_PATH + "/"):
             return self._api(scope, receive, send)
-        if path == "*" and scope["method"] == "OPTIONS":
+        if self._uploads is not None and path == "*" and scope["method"] == "OPTIONS":
             return self._uploads({**scope, "path": scope.get("root_path", "") + self._base_path}, receive, send)
         error = NotFound("There is nothing at this path")
         return send_problem(send, error, [RESUMABLE], method=scope["method"])

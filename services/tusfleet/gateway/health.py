@@ -52,7 +52,7 @@ class Health:
 
     async def trouble(self) -> str | None:
         """Why no uploads can be taken now; None when they can."""
-        if self._context.draining:
+        if self._context.leaving:
             return "shutting down"
         if self._crew is not None and (trouble := self._crew.trouble()) is not None:
             return trouble

@@ -1,4 +1,4 @@
-"""The process of `tusfleet serve`: allocator, sockets, signals, and uvicorn around the service."""
+"""The process of a service: allocator, sockets, signals, and uvicorn around it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import asyncio
 import ctypes
 import ipaddress
 import logging
+import os
 import resource
 import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 
-from tusfleet.gateway.app import Service
+from tusfleet.gateway.app import ALL_ROLES, Role, Service
 from tusfleet.gateway.crew import Crew
 from tusfleet.gateway.folder import exclusive
 from tusfleet.gateway.http_protocol import ProtocolLimits, configured_protocol
@@ -35,6 +38,9 @@ DISK_THREADS = 16
 """Threads that wait for the disk. With the six that Python takes on two cores, small durable uploads queue for a sync:
 1,000/s instead of 1,600/s."""
 
+ENDED_AT_ONCE = 1
+"""Exit status after a second signal."""
+
 # From malloc.h of glibc.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
@@ -45,7 +51,7 @@ TRIM_THRESHOLD = 256 * 1024 * 1024
 back: 347,000 page faults per GiB, and 2.5 times the CPU. Only both together have that effect."""
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, roles: frozenset[Role] = ALL_ROLES) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status.
 
     Raises:
@@ -55,31 +61,49 @@ def serve(settings: Settings) -> int:
     configure(json_lines=settings.log_format is LogFormat.JSON, level=settings.log_level)
     keep_memory()
     raise_file_limit()
-    if settings.workers > 1:
-        return _serve_together(settings)
-    service = Service(settings)
-    with _listening(settings) as listener:
-        return _serve(settings, service, listener)
+    with ExitStack() as stack:
+        shown = None
+        if settings.metrics_port is not None:
+            shown = stack.enter_context(_listening(settings.host, "metrics_port", settings.metrics_port))
+        if Role.UPLOADS not in roles:
+            if shown is None:
+                raise SettingsError("metrics_port: a process that takes no uploads needs it for health and metrics")
+            return _serve(settings, Service(settings, roles=roles), Sockets(None, shown))
+        if settings.workers > 1:
+            return _serve_together(settings, shown)
+        taking = stack.enter_context(_listening(settings.host, "port", settings.port))
+        return _serve(settings, Service(settings, roles=roles), Sockets(taking, shown))
 
 
-def _serve_together(settings: Settings) -> int:
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Where a process listens: for uploads, and for who asks after its health."""
+
+    uploads: socket.socket | None
+    health: socket.socket | None
+
+
+def _serve_together(settings: Settings, shown: socket.socket | None) -> int:
     """Serve with several processes; returns in each of them."""
     # Processes of a server that was killed are about to notice that.
-    with exclusive(settings.data_dir, ORPHAN_SECONDS), _listening(settings) as listener:
+    with (
+        exclusive(settings.data_dir, ORPHAN_SECONDS),
+        _listening(settings.host, "port", settings.port) as listener,
+    ):
         listeners = shared_port(listener, settings.workers)
-        grace = settings.drain_grace.total_seconds()
-        supervisor = Supervisor(listeners, grace, lambda: _announce(settings, listeners[0]))
+        grace = (settings.drain_delay + settings.drain_grace).total_seconds()
+        supervisor = Supervisor(listeners, grace, lambda: _announce(settings, Sockets(listeners[0], shown)))
         found = supervisor.run()
         if isinstance(found, int):
             return found
-        return _serve(settings, Service(settings, crew=found), listeners[found.number], found)
+        return _serve(settings, Service(settings, crew=found), Sockets(listeners[found.number], shown), found)
 
 
-def _serve(settings: Settings, service: Service, listener: socket.socket, crew: Crew | None = None) -> int:
-    config = _config(settings, service)
+def _serve(settings: Settings, service: Service, sockets: Sockets, crew: Crew | None = None) -> int:
     # The loop that uvicorn would choose: uvloop where it exists.
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        return runner.run(_run(settings, service, config, listener, crew))
+    factory = _config(settings, service, service).get_loop_factory()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_run(settings, service, sockets, crew))
 
 
 def raise_file_limit() -> None:
@@ -112,38 +136,76 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(
-    settings: Settings, service: Service, config: uvicorn.Config, listener: socket.socket, crew: Crew | None
-) -> int:
+async def _run(settings: Settings, service: Service, sockets: Sockets, crew: Crew | None) -> int:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="tusfleet-disk"))
     await service.start()
     try:
-        server = _Server(config)
-
-        def end() -> None:
-            if not server.should_exit:
-                logger.info("Shutting down; uploads under way are flushed")
-                service.drain()
-            server.should_exit = True
-
+        ending = _Ending(settings.drain_delay.total_seconds(), service)
         # What Ctrl-C means is decided for all workers together.
         for number in (signal.SIGTERM, signal.SIGINT) if crew is None else (signal.SIGTERM,):
-            loop.add_signal_handler(number, end)
+            loop.add_signal_handler(number, ending.signalled)
         # Before the line that others wait for: whoever connects from then on is queued, not refused.
-        listener.listen(BACKLOG)
+        for listener in (sockets.uploads, sockets.health):
+            if listener is not None:
+                listener.listen(BACKLOG)
         if crew is None:
-            _announce(settings, listener)
+            _announce(settings, sockets)
         else:
             crew.ready()
-        await server.serve(sockets=[listener])
+        async with asyncio.TaskGroup() as group:
+            health = _Server(_config(settings, service, service.health))
+            if sockets.health is not None:
+                group.create_task(health.serve(sockets=[sockets.health]))
+            if sockets.uploads is not None:
+                uploads = _Server(_config(settings, service, service))
+                group.create_task(_end_with(ending, uploads))
+                await uploads.serve(sockets=[sockets.uploads])
+            else:
+                await ending.wait()
+            # To the last: who asks meanwhile is to hear that this process is leaving.
+            health.should_exit = True
         logger.info("Stopped")
         return 0
     finally:
         await service.stop()
 
 
-def _config(settings: Settings, service: Service) -> uvicorn.Config:
+class _Ending:
+    """The way out: not ready, then no new connections and uploads flushed, then the end; a second signal ends at once.
+
+    Parameters:
+        delay: seconds from the first step to the second.
+        service: what is ended.
+    """
+
+    def __init__(self, delay: float, service: Service) -> None:
+        self._delay = delay
+        self._service = service
+        self._begun = asyncio.Event()
+
+    def signalled(self) -> None:
+        """Begin to end; the second time end without any delay."""
+        if self._begun.is_set():
+            logger.warning("A second signal: ending at once; what was not acknowledged is lost")
+            os._exit(ENDED_AT_ONCE)
+        logger.info("Shutting down; uploads under way are flushed")
+        self._begun.set()
+        self._service.leave()
+
+    async def wait(self) -> None:
+        """Return when no more connections are to be accepted; uploads under way are being flushed then."""
+        await self._begun.wait()
+        await asyncio.sleep(self._delay)
+        self._service.drain()
+
+
+async def _end_with(ending: _Ending, server: uvicorn.Server) -> None:
+    await ending.wait()
+    server.should_exit = True
+
+
+def _config(settings: Settings, service: Service, application: Any) -> uvicorn.Config:
     limits = ProtocolLimits(
         header_timeout=settings.header_timeout.total_seconds(),
         header_bytes=settings.max_header_size,
@@ -153,7 +215,7 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
         idle_timeout=settings.body_idle_timeout.total_seconds(),
     )
     return uvicorn.Config(
-        service,
+        application,
         http=configured_protocol(limits, service.metrics.connections.inc),
         ws="none",
         lifespan="off",
@@ -169,29 +231,37 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
 
 
 @contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
+def _listening(host: str, setting: str, port: int) -> Iterator[socket.socket]:
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise SettingsError(f"host: {settings.host} is not an address of this machine: {error.strerror}") from None
+        raise SettingsError(f"host: {host} is not an address of this machine: {error.strerror}") from None
     family, kind, protocol, _, address = found[0]
     with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
         except OSError as error:
-            raise SettingsError(f"port: {settings.host}:{settings.port} cannot be used: {error.strerror}") from None
+            raise SettingsError(f"{setting}: {host}:{port} cannot be used: {error.strerror}") from None
         listener.setblocking(False)
         yield listener
 
 
-def _announce(settings: Settings, listener: socket.socket) -> None:
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    logger.info("listening on http://%s:%d%s", shown, port, settings.base_path)
+def _announce(settings: Settings, sockets: Sockets) -> None:
+    if sockets.health is not None:
+        logger.info("health and metrics on http://%s", _shown(sockets.health))
+    if sockets.uploads is None:
+        return
+    logger.info("listening on http://%s%s", _shown(sockets.uploads), settings.base_path)
+    host = sockets.uploads.getsockname()[0]
     if settings.auth_tokens_file is None and not ipaddress.ip_address(host).is_loopback:
         logger.warning(
             "anybody who reaches %s may upload, download and delete: nobody is asked for credentials; "
             "set auth_tokens_file, or put something in front that asks",
-            shown,
+            f"[{host}]" if ":" in host else host,
         )
+
+
+def _shown(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -48,6 +48,7 @@ class Context:
         metrics: where things are counted.
         record_events: whether anybody listens; without a listener no event is put in the outbox.
         on_event: is called when there is something new in the outbox.
+        leaving: set once no new clients should be sent here.
         draining: set once the server shuts down.
     """
 
@@ -61,6 +62,7 @@ class Context:
     metrics: Metrics
     record_events: bool = False
     on_event: Callable[[], None] | None = None
+    leaving: bool = False
     draining: bool = False
 
     async def insert(self, upload: Upload) -> Upload:

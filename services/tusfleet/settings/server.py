@@ -1,120 +1,33 @@
-"""Every knob, once: flags, environment variables, keys of the file and the documentation all come from here."""
+"""The server itself: addresses, limits, expiry, downloads, browsers, logs."""
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
+from pydantic import BaseModel, Field, field_validator
+
+from tusfleet.settings.values import (
+    DataStoreKind,
+    Downloads,
+    Durability,
+    Duration,
+    ExpirationMode,
+    InfoStoreKind,
+    Listed,
+    LogFormat,
+    Size,
 )
 
-ENVIRONMENT_PREFIX = "TUSFLEET_"
-
-_SIZE_UNITS = {
-    "": 1, "b": 1,
-    "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
-    "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40,
-    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
-}  # fmt: skip
-_SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,6})?)\s*([A-Za-z]*)")
-_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION_PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
-class SettingsError(ValueError):
-    """A setting has a value that cannot be; the message is one line that names the setting and its source."""
-
-
-def _size(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value.strip())
-    unit = _SIZE_UNITS.get(match[2].lower()) if match else None
-    if match is None or unit is None:
-        raise ValueError("a size is a number with a unit, such as 512MiB or 20GB")
-    return int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return timedelta(seconds=value)
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text):
-        return timedelta(seconds=float(text))
-    parts = _DURATION_PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError("a duration is a number with a unit, such as 30s, 90m or 24h")
-    return timedelta(seconds=sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts))
-
-
-def _listed(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(item.strip() for item in value.split(",") if item.strip())
-    return value
-
-
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0, le=2**63 - 1)]
-"""A number of bytes; text may carry a unit (kB, MB, GB, TB, KiB, MiB, GiB, TiB)."""
-
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0), le=timedelta(days=36500))]
-"""A span of time; text carries a unit (ms, s, m, h, d), a bare number is seconds."""
-
-Listed = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-"""Several texts; as a flag or in the environment they are separated by commas."""
-
-
-class Durability(StrEnum):
-    """When bytes count as stored."""
-
-    STRICT = "strict"
-    RELAXED = "relaxed"
-
-
-class ExpirationMode(StrEnum):
-    """What the expiry of an unfinished upload counts from."""
-
-    ABSOLUTE = "absolute"
-    SLIDING = "sliding"
-
-
-class Downloads(StrEnum):
-    """Which uploads can be downloaded."""
-
-    OFF = "off"
-    FINISHED = "finished"
-    ANY = "any"
-
-
-class LogFormat(StrEnum):
-    """How log lines are written."""
-
-    PRETTY = "pretty"
-    JSON = "json"
-
-
-class Settings(BaseModel):
-    """The settings of `tusfleet serve`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class ServerSettings(BaseModel):
+    """What concerns every server, wherever its records and bytes are."""
 
     host: str = Field(
         "127.0.0.1",
@@ -127,6 +40,20 @@ class Settings(BaseModel):
         ge=1,
         le=64,
         description="Processes that serve the port together, on one box. One takes about one core.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="TCP port of its own for `/metrics`, `/healthz` and `/readyz`, so that nothing in front shows `/metrics` to the world; "
+        "none answers them on `port`.",
+    )
+    infostore: InfoStoreKind = Field(
+        InfoStoreKind.SQLITE,
+        description="Where records and leases live: `sqlite` in `data_dir` for one box, `redis` for any number of gateways.",
+    )
+    datastore: DataStoreKind = Field(
+        DataStoreKind.FILESYSTEM, description="Where bytes go: `filesystem`, below `data_dir`, or `s3`, a bucket."
     )
     data_dir: Path = Field(Path("./data"), description="Folder of files and records; made when it is not there.")
 
@@ -175,7 +102,8 @@ class Settings(BaseModel):
 
     downloads: Downloads = Field(
         Downloads.FINISHED,
-        description="Which uploads GET answers with their bytes: `off` none, `finished`, or `any`, unfinished ones too.",
+        description="Which uploads GET answers with their bytes: `off` none, `finished`, or `any`, unfinished ones too. "
+        "`redirect` (S3 only) sends clients to the finished object by a URL that is good for `s3_presigned_ttl`.",
     )
     inline_types: Listed = Field(
         (
@@ -242,9 +170,14 @@ class Settings(BaseModel):
         ge=1,
         description="Most connections at a time; beyond it 503. None means no limit. Each worker takes an equal share.",
     )
+    drain_delay: Duration = Field(
+        timedelta(0),
+        description="Time between SIGTERM and the end of accepting, in which `/readyz` is red and everything is served: "
+        "what is in front of a fleet needs it to learn that this gateway is leaving.",
+    )
     drain_grace: Duration = Field(
         timedelta(seconds=30),
-        description="Time running requests have after SIGTERM; uploads are flushed and answered 503 at once.",
+        description="Time running requests have after `drain_delay`; uploads are flushed and answered 503 at once.",
     )
 
     log_format: LogFormat = Field(
@@ -292,88 +225,3 @@ class Settings(BaseModel):
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
             raise ValueError("it is auto, absolute, relative or a base URL such as https://up.example/files")
         return value.rstrip("/")
-
-    @model_validator(mode="after")
-    def _together(self) -> Settings:
-        if self.cors_credentials and "*" in self.cors_origins:
-            raise ValueError("cors_credentials cannot go with the origin *; name the origins in cors_origins")
-        return self
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Settings in effect, and for every one where its value comes from."""
-
-    settings: Settings
-    sources: Mapping[str, str]
-
-
-def load(
-    flags: Mapping[str, Any] | None = None,
-    environment: Mapping[str, str] | None = None,
-    file: Path | None = None,
-) -> Loaded:
-    """Put the settings together: a flag wins over the environment, that over the file, that over the default.
-
-    Parameters:
-        flags: values by setting name; None means the flag was not given.
-        environment: by default this process's; `TUSFLEET_CONFIG` names the file when `file` is None.
-        file: a TOML file whose top-level keys are setting names.
-
-    Raises:
-        SettingsError: an unknown setting or a wrong value; one line that names it and its source.
-    """
-    environment = os.environ if environment is None else environment
-    if file is None and (named := environment.get(ENVIRONMENT_PREFIX + "CONFIG")):
-        file = Path(named)
-    values: dict[str, Any] = {}
-    sources = dict.fromkeys(Settings.model_fields, "default")
-    for source, layer in (
-        (f"file {file}", _from_file(file) if file else {}),
-        ("environment", _from_environment(environment)),
-        ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
-    ):
-        for name, value in layer.items():
-            if name not in Settings.model_fields:
-                raise SettingsError(f"{name}: there is no such setting ({source})")
-            values[name] = _absent_to_none(name, value)
-            sources[name] = _spelling(source, name)
-    try:
-        return Loaded(Settings(**values), sources)
-    except ValidationError as error:
-        raise SettingsError(_one_line(error, sources)) from None
-
-
-def _absent_to_none(name: str, value: object) -> object:
-    optional = type(None) in get_args(Settings.model_fields[name].annotation)
-    return None if optional and value in ("", "none") else value
-
-
-def _from_file(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as stream:
-            return tomllib.load(stream)
-    except OSError as error:
-        raise SettingsError(f"config: {file} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"config: {file} is not TOML: {error}") from error
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    names = {ENVIRONMENT_PREFIX + name.upper(): name for name in Settings.model_fields}
-    return {names[key]: value for key, value in environment.items() if key in names}
-
-
-def _spelling(source: str, name: str) -> str:
-    if source == "flag":
-        return "flag --" + name.replace("_", "-")
-    return "environment " + ENVIRONMENT_PREFIX + name.upper() if source == "environment" else source
-
-
-def _one_line(error: ValidationError, sources: Mapping[str, str]) -> str:
-    first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
-        return message
-    name = str(first["loc"][0])
-    return f"{name}: {message} (from {sources.get(name, 'default')}, given {first['input']!r})"
