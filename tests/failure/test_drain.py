@@ -110,6 +110,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         assert stopped(server) == 1
         server.start()
         assert offset(server, path) == KIB
+        server.kill()
 
 
 def test_what_waits_for_an_upload_is_told_too(tmp_path: Path) -> None:
