@@ -27,6 +27,11 @@ class UploadError(Exception):
         self.detail = detail or self.title
         self.offset = offset
 
+    @property
+    def public(self) -> str:
+        """What a client is told: the detail, unless that speaks of what lies behind the server."""
+        return self.detail
+
 
 class BadRequest(UploadError):
     """The request is malformed."""
@@ -252,6 +257,11 @@ class Unavailable(UploadError):
     status = 503
     title = "A part of the server cannot be reached"
     retryable = True
+
+    @property
+    def public(self) -> str:
+        """No address, path or name of a bucket: those are for the log and for who asks after readiness."""
+        return "A store of the server cannot be used now; try again later"
 
 
 class Draining(UploadError):
