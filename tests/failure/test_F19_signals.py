@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from tests.failure.aftermath import complaints
-from tests.failure.client import KIB, Wire, ask, create, get, metrics, patch
+from tests.failure.client import KIB, MIB, Wire, ask, create, get, metrics, patch
 from tests.raw_http import message
 from tests.servers import Server, eventually
 
@@ -91,6 +91,20 @@ def test_F19_latencies_are_a_histogram(server: Server) -> None:
     buckets = [name for name in figures if name.startswith("tusfleet_http_request_seconds_bucket") and "PATCH" in name]
     assert len(buckets) >= 10
     assert figures["tusfleet_offsets_lost_total"] == 0
+
+
+def test_F19_a_download_that_is_cut_counts_with_the_bytes_that_were_sent(server: Server) -> None:
+    size = 64 * MIB
+    path = create(server, size, body=bytes(size))
+    with Wire(server) as wire:
+        wire.request("GET", path, {})
+        assert wire.head().status == 200
+    ended = 'tusfleet_http_requests_total{method="GET",status="200"}'
+    eventually(lambda: metrics(server).get(ended))
+    sent = metrics(server)["tusfleet_bytes_sent_total"]
+    assert 0 < sent < size
+    assert len(get(server, path)) == size
+    assert metrics(server)["tusfleet_bytes_sent_total"] == sent + size
 
 
 @pytest.mark.parametrize("folder", ["partial", "files"])

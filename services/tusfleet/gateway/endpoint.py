@@ -16,7 +16,7 @@ from tusfleet.gateway.body import request_body
 from tusfleet.gateway.cors import Cors
 from tusfleet.gateway.downloads import prepare
 from tusfleet.gateway.forwarded import ClientView, ProxyTrust
-from tusfleet.gateway.replies import Send, send_head, send_problem
+from tusfleet.gateway.replies import TELL, Send, send_head, send_problem
 from tusfleet.observability.logs import LOGGER, request_id
 from tusfleet.observability.metrics import METHODS
 from tusfleet.protocols.base import Capabilities, Head, Headers, Reply, UploadProtocol
@@ -24,7 +24,15 @@ from tusfleet.protocols.tus import overridden, parse_checksum
 from tusfleet.uploads.append import append
 from tusfleet.uploads.context import Context
 from tusfleet.uploads.create import create
-from tusfleet.uploads.errors import InternalError, MethodNotAllowed, NotFound, RangeNotSatisfiable, UploadError
+from tusfleet.uploads.errors import (
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    RangeNotSatisfiable,
+    StoreFull,
+    Unavailable,
+    UploadError,
+)
 from tusfleet.uploads.inspect import inspect, peek
 from tusfleet.uploads.intents import Append, Checksum, Create, Discover, Download, Inspect, Intent, Terminate
 from tusfleet.uploads.models import Principal, State, valid_id
@@ -118,6 +126,9 @@ class UploadEndpoint:
             status = await self._answer(request, method)
         except UploadError as error:
             status = await self._refuse(request, method, error)
+            if isinstance(error, StoreFull | Unavailable):
+                extra = {"reason": error.code, "upload_id": request.resource}
+                logger.warning("%s: %s", error.title, error.detail, extra=extra)
         except Exception:
             # The edge: whatever went wrong, the client gets an answer and the log gets the reason.
             logger.exception("A request failed", extra={"method": method, "upload_id": request.resource})
@@ -254,19 +265,21 @@ class UploadEndpoint:
             return answer.status
         async with self._context.data.read(upload) as content:
             await request.send({"type": "http.response.start", "status": answer.status, "headers": fields})
-            await _send_content(request, content, answer.start, answer.stop)
-        self._context.metrics.bytes_sent.inc(answer.stop - answer.start)
+            await _send_content(request, content, answer.start, answer.stop, self._context.metrics.bytes_sent.inc)
         return answer.status
 
 
-async def _send_content(request: _Request, content: Content, start: int, stop: int) -> None:
+async def _send_content(
+    request: _Request, content: Content, start: int, stop: int, tell: Callable[[int], object]
+) -> None:
     file = content.fileno()
     if file is not None and "http.response.zerocopysend" in request.scope.get("extensions", {}):
         message = {"type": "http.response.zerocopysend", "file": file, "offset": start, "count": stop - start}
-        await request.send({**message, "more_body": False})
+        await request.send({**message, "more_body": False, TELL: tell})
         return
     async for chunk in content.chunks(start, stop):
         await request.send({"type": "http.response.body", "body": chunk, "more_body": True})
+        tell(len(chunk))
     await request.send({"type": "http.response.body", "body": b""})
 
 

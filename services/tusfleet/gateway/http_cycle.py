@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from uvicorn.server import ServerState
@@ -14,6 +15,7 @@ from tusfleet.gateway.http_body import NativeBody, Trailers
 from tusfleet.gateway.http_flow import Flow
 from tusfleet.gateway.http_framing import Fields, problem
 from tusfleet.gateway.http_sendfile import AVAILABLE, FileEnded, send_file
+from tusfleet.gateway.replies import TELL
 
 DRAIN_BYTES = 256 * 1024
 """A rest of a refused body up to this is read and thrown away, and the connection stays usable."""
@@ -177,16 +179,17 @@ class UploadCycle:
         if chunked and count:
             output.append(b"%x\r\n" % count)
         self._write(output, more=True)
-        if count and not await self._sent(descriptor, message.get("offset", 0), count):
+        tell = message.get(TELL, _nobody)
+        if count and not await self._sent(descriptor, message.get("offset", 0), count, tell):
             return
         more = message.get("more_body", False)
         rest = [b"\r\n"] if chunked and count else []
         self._write([*rest, *answer.piece(b"", more=more)], more=more)
 
-    async def _sent(self, descriptor: int, offset: int, count: int) -> bool:
+    async def _sent(self, descriptor: int, offset: int, count: int, tell: Callable[[int], object]) -> bool:
         flow = self._connection.flow
         try:
-            await send_file(flow, descriptor, offset, count)
+            await send_file(flow, descriptor, offset, count, tell)
         except FileEnded:
             # Whatever came now would be taken for bytes of the file.
             logger.warning("A file ended before the bytes that were promised of it")
@@ -206,3 +209,7 @@ class UploadCycle:
             self.complete = True
             self.body.drop()
             self._connection.answered(self)
+
+
+def _nobody(size: int) -> None:
+    """Nobody wants to know."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
@@ -31,10 +32,11 @@ class FileEnded(Exception):
     """The file ended before the bytes that were promised of it."""
 
 
-async def send_file(flow: Flow, file: int, offset: int, count: int) -> None:
+async def send_file(flow: Flow, file: int, offset: int, count: int, tell: Callable[[int], object]) -> None:
     """Send `count` bytes of `file` from `offset` over the connection of `flow`, behind everything written before.
 
-    Returns early when the client is gone. The descriptor may be closed as soon as this returns or is cancelled.
+    `tell` is called with numbers of bytes that have been sent. Returns early when the client is gone. The descriptor
+    may be closed as soon as this returns or is cancelled.
 
     Raises:
         FileEnded: the file is shorter.
@@ -56,6 +58,7 @@ async def send_file(flow: Flow, file: int, offset: int, count: int) -> None:
             job = _SENDERS.submit(_pump, target, source, offset + sent, min(TURN, count - sent))
             done, blocked = await asyncio.wrap_future(job)
             sent += done
+            tell(done)
             if blocked and not flow.lost:
                 await flow.writable(target)
             elif not done and not blocked:
@@ -74,6 +77,10 @@ def _pump(target: int, source: int, offset: int, count: int) -> Turn:
             done = os.sendfile(target, source, offset + sent, min(SLICE, count - sent))
         except BlockingIOError:
             return sent, True
+        except ConnectionError:
+            if not sent:
+                raise
+            return sent, False  # what was sent counts; the next turn meets the same
         if not done:
             return sent, False
         sent += done

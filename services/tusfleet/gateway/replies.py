@@ -18,6 +18,10 @@ CLOSING = frozenset({408, 413, 423, 503, 507})
 """Statuses after which the rest of the body is not read: the connection ends."""
 
 
+TELL = "tusfleet.tell"
+"""In a message that sends a part of a file: somebody whom our own protocol class tells of bytes while they are sent."""
+
+
 async def send_head(send: Send, status: int, headers: Fields) -> None:
     """Answer without a body."""
     await send({"type": "http.response.start", "status": status, "headers": list(headers)})
@@ -46,7 +50,7 @@ def problem(error: UploadError) -> bytes:
         "type": f"urn:tusfleet:problem:{error.code}",
         "title": error.title,
         "status": error.status,
-        "detail": error.detail,
+        "detail": error.public,
         "code": error.code,
     }
     if error.offset is not None:
