@@ -102,7 +102,7 @@ class Metadata:
 
         Raises:
             ValueError: empty, too long, too many keys, an empty, illegal or repeated key, or a value
-                that is not canonical base64. The message names the first offender.
+                that is not base64. The message names the first offender.
         """
         if not raw.strip(" "):
             raise ValueError("it is empty; leave the header out when there is no metadata")
