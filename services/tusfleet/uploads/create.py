@@ -63,7 +63,7 @@ async def create(
     if context.hooks is not None:
         upload = await context.hooks.before_create(upload)
         if not valid_id(upload.id):
-            raise HookFailed("The hook gave an id that is not 1-128 of A-Z a-z 0-9 _ -, beginning with a letter or digit")
+            raise HookFailed("The hook gave an id that is not 1-128 of A-Z a-z 0-9 _ -, first a letter or digit")
         if await context.info.read(upload.id) is not None:
             # Before its lease is taken, which would interrupt whoever is writing it.
             raise AlreadyExists
