@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed import redis, s3
+from tests.testbed import faults, redis, s3
 from tests.testbed.commands import Unavailable
+from tests.testbed.faults import S3Proxy
 from tests.testbed.golang import go_program
 from tests.testbed.processes import SHOWN_CHARACTERS, Program, running_programs
 from tests.testbed.redis_node import RedisNode
@@ -50,6 +51,13 @@ def s3_alone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S3Serve
 def bucket(s3_server: S3Server) -> Bucket:
     """A new bucket on the shared S3 server."""
     return s3_server.bucket()
+
+
+@pytest.fixture
+def s3_proxy(s3_server: S3Server) -> Iterator[S3Proxy]:
+    """A proxy of this test alone in front of the shared S3 server: records requests, makes faults happen."""
+    with faults.s3_proxy(s3_server.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,7 @@ class S3Server:
                     aws_access_key_id=self.access_key,
                     aws_secret_access_key=self.secret_key,
                     config=botocore.config.Config(
+                        signature_version="s3v4",
                         s3={"addressing_style": "path"},
                         connect_timeout=CLIENT_SECONDS,
                         read_timeout=CLIENT_SECONDS,
