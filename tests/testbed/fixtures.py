@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.testbed import faults, redis, s3
+from tests.testbed import toxiproxy as toxic
 from tests.testbed.commands import Unavailable
 from tests.testbed.faults import S3Proxy
 from tests.testbed.golang import go_program
@@ -22,8 +23,13 @@ from tests.testbed.processes import SHOWN_CHARACTERS, Program, running_programs
 from tests.testbed.redis_node import RedisNode
 from tests.testbed.redis_topologies import RedisTopology
 from tests.testbed.s3 import Bucket, S3Server
+from tests.testbed.toxiproxy import Toxiproxy
 
-BUILT_FOR: dict[str, tuple[str, ...]] = {"s3_server": tuple(s3.SERVERS), "s3_alone": tuple(s3.SERVERS)}
+BUILT_FOR: dict[str, tuple[str, ...]] = {
+    "s3_server": tuple(s3.SERVERS),
+    "s3_alone": tuple(s3.SERVERS),
+    "toxiproxy": ("toxiproxy",),
+}
 """The programs that have to be built for a fixture; a first build takes longer than a test may."""
 
 Folders = pytest.TempPathFactory
@@ -58,6 +64,14 @@ def s3_proxy(s3_server: S3Server) -> Iterator[S3Proxy]:
     """A proxy of this test alone in front of the shared S3 server: records requests, makes faults happen."""
     with faults.s3_proxy(s3_server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def toxiproxy(tmp_path_factory: Folders) -> Iterator[Toxiproxy]:
+    """Toxiproxy, in which each test makes proxies of its own."""
+    need("toxiproxy")
+    with toxic.toxiproxy(tmp_path_factory.mktemp("toxiproxy")) as program:
+        yield program
 
 
 @pytest.fixture(scope="session")
