@@ -142,6 +142,8 @@ def server_node(
         "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes" if aof else "no", "--appendfsync", "always",
         # Or a first sync of a replica waits 5 s.
         "--repl-diskless-sync-delay", "0",
+        # DEBUG SLEEP blocks it as a slow command would.
+        "--enable-debug-command", "local",
     ]  # fmt: skip
     if certificates:
         command += [
