@@ -27,6 +27,12 @@ T = TypeVar("T")
 CALL_CONNECTIONS = 64
 """Connections for calls without bulk: each takes milliseconds, so these serve thousands a second."""
 
+UNLIMITED = 0
+"""Connections for reading: one is held for as long as a client takes to read, so nobody may have to wait for it."""
+
+BROKEN = (TimeoutError, BotoCoreError, AiohttpError, OSError)
+"""What is raised where there is no answer, or no more of it."""
+
 DELETED_AT_ONCE = 1000
 """Most keys that one DeleteObjects takes."""
 
@@ -48,6 +54,7 @@ class S3Client:
         self._stack = AsyncExitStack()
         self._session: AioSession = get_session()
         self._sdk: Any = None
+        self._reading: Any = None
         self._direct: Direct | None = None
 
     async def __aenter__(self) -> Self:
@@ -58,13 +65,8 @@ class S3Client:
         """
         async with AsyncExitStack() as stack:
             try:
-                context = self._session.create_client(
-                    "s3",
-                    region_name=self.options.region,
-                    endpoint_url=self.options.endpoint,
-                    config=_configuration(self.options),
-                )
-                self._sdk = await stack.enter_async_context(context)
+                self._sdk = await stack.enter_async_context(self._connected(CALL_CONNECTIONS))
+                self._reading = await stack.enter_async_context(self._connected(UNLIMITED))
             except (BotoCoreError, ValueError) as error:
                 raise _unsent("Connect", self.options.bucket, error).in_our_words() from error
             if self.options.direct:
@@ -75,36 +77,66 @@ class S3Client:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    def _connected(self, connections: int) -> Any:
+        return self._session.create_client(
+            "s3",
+            region_name=self.options.region,
+            endpoint_url=self.options.endpoint,
+            config=_configuration(self.options, connections),
+        )
+
     @property
     def sdk(self) -> Any:
         """The client of aiobotocore, for what makes no call: presigned URLs."""
         return self._sdk
 
-    async def call(self, operation: str, *, expected: Collection[str] = (), **parameters: Any) -> dict[str, Any]:
+    async def call(
+        self, operation: str, *, expected: Collection[str] = (), patience: float | None = None, **parameters: Any
+    ) -> dict[str, Any]:
         """Make a call that carries no bulk.
 
         Parameters:
             operation: in the words of Python, such as `head_object`.
             expected: codes that raise `S3Failure`.
+            patience: seconds after which no other attempt is made; None: `retry_time`.
             parameters: as the S3 API names them.
 
         Raises:
             S3Failure: with a code of `expected`.
             StoreFull, Unavailable: any other failure.
         """
+        return await self._asked(self._sdk, operation, expected, parameters, patience)
+
+    async def open(self, bucket: str, key: str, *, expected: Collection[str] = (), **parameters: Any) -> dict[str, Any]:
+        """Begin to read an object: the answer, whose `Body` keeps a connection of its own until it is closed.
+
+        Raises:
+            S3Failure: with a code of `expected`.
+            StoreFull, Unavailable: any other failure.
+        """
+        return await self._asked(self._reading, "get_object", expected, {"Bucket": bucket, "Key": key, **parameters})
+
+    async def _asked(
+        self,
+        sdk: Any,
+        operation: str,
+        expected: Collection[str],
+        parameters: dict[str, Any],
+        patience: float | None = None,
+    ) -> dict[str, Any]:
         name = _camel(operation)
         bucket = str(parameters.get("Bucket", ""))
-        method = getattr(self._sdk, operation)
+        method = getattr(sdk, operation)
 
         async def attempt() -> dict[str, Any]:
             try:
                 return cast("dict[str, Any]", await method(**parameters))
             except ClientError as error:
                 raise _answered(name, bucket, error) from error
-            except (TimeoutError, BotoCoreError, AiohttpError, OSError) as error:
+            except BROKEN as error:
                 raise _unsent(name, bucket, error) from error
 
-        return await self._run(name, expected, attempt)
+        return await self._run(name, expected, attempt, patience)
 
     async def put(self, operation: str, body: Body, *, expected: Collection[str] = (), **parameters: Any) -> Stored:
         """Send bytes: `put_object` or `upload_part`. The buffers of `body` stay as they are until it returns.
@@ -135,7 +167,7 @@ class S3Client:
                     return cast("bytes", await body.read())
             except ClientError as error:
                 raise _answered("GetObject", bucket, error) from error
-            except (TimeoutError, BotoCoreError, AiohttpError, OSError) as error:
+            except BROKEN as error:
                 raise _unsent("GetObject", bucket, error) from error
 
         return await self._run("GetObject", expected, attempt)
@@ -155,21 +187,23 @@ class S3Client:
                 code, message = failed[0].get("Code", ""), failed[0].get("Message", "")
                 raise S3Failure("DeleteObjects", bucket, code, 200, message).in_our_words()
 
-    async def _run(self, name: str, expected: Collection[str], attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _run(
+        self, name: str, expected: Collection[str], attempt: Callable[[], Awaitable[T]], patience: float | None = None
+    ) -> T:
         try:
-            return await self._retrying.run(name, attempt)
+            return await self._retrying.run(name, attempt, patience)
         except S3Failure as failure:
             if failure.code in expected:
                 raise
             raise failure.in_our_words() from failure
 
 
-def _configuration(options: S3Options) -> AioConfig:
+def _configuration(options: S3Options, connections: int) -> AioConfig:
     return AioConfig(
         signature_version="s3v4",
         connect_timeout=options.connect_timeout,
         read_timeout=options.read_timeout,
-        max_pool_connections=CALL_CONNECTIONS,
+        max_pool_connections=connections,
         # Attempts are counted, paced and limited by us.
         retries={"total_max_attempts": 1, "mode": "standard"},
         request_checksum_calculation="when_required",

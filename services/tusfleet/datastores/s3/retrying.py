@@ -87,14 +87,17 @@ class Retrying:
         self._chance = chance
         self._watch = watch
 
-    async def run(self, operation: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def run(self, operation: str, attempt: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
         """Make a call.
+
+        Parameters:
+            seconds: another limit for it.
 
         Raises:
             S3Failure: the last one.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._seconds
+        deadline = loop.time() + (self._seconds if seconds is None else seconds)
         longest = 0.0
         while True:
             started = loop.time()
