@@ -41,6 +41,12 @@ class Server:
         environment: variables besides those of this process.
     """
 
+    command = "serve"
+    """What of `tusfleet` it runs."""
+
+    announcement = "listening on "
+    """How the log line begins that tells its address."""
+
     def __init__(self, folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.data = folder / "data"
@@ -70,7 +76,7 @@ class Server:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, on the port it had before if it had one; unless told otherwise, wait until it listens."""
-        arguments = ["serve", "--port", str(self.port), "--data-dir", str(self.data), "--log-format", "json"]
+        arguments = [self.command, "--port", str(self.port), "--data-dir", str(self.data), "--log-format", "json"]
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         self._process = self.launch([*arguments, *self.flags])
         if not wait:
@@ -94,13 +100,28 @@ class Server:
     def _wait_for_address(self) -> str:
         def listening() -> str | None:
             for line in self.lines():
-                if str(line.get("message", "")).startswith("listening on "):
-                    return str(line["message"]).removeprefix("listening on ")
+                if str(line.get("message", "")).startswith(self.announcement):
+                    return str(line["message"]).removeprefix(self.announcement)
             if (status := self.process.poll()) is not None:
                 raise AssertionError(f"the server ended with {status}:\n{self.log()}")
             return None
 
         return eventually(listening, START_SECONDS)
+
+    @property
+    def origins(self) -> list[str]:
+        """Of every process that answers, each of which counts for itself."""
+        return [self.origin]
+
+    @property
+    def files(self) -> Path | None:
+        """The folder of the bytes; None when they lie elsewhere."""
+        return self.data
+
+    def stored(self, name: str) -> list[str]:
+        """What lies in the store under a name that has `name` in it."""
+        assert self.files is not None
+        return [str(found) for found in self.files.rglob("*") if name in found.name]
 
     def log(self) -> str:
         """What it has written since its last start."""

@@ -5,8 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.conformance.deployments import deployment
 from tests.conformance.uploads import assert_healthy, create, nothing_happens, unchanged
-from tests.servers import Server, serving
+from tests.servers import Server
 
 Serve = Callable[..., Server]
 
@@ -18,12 +19,12 @@ USUAL = ("--downloads", "any", "--checkpoint-interval", "10ms", "--sweep-interva
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Gives the server that has the usual settings and some more; each set of settings is started once a module."""
     servers: dict[tuple[str, ...], Server] = {}
-    with ExitStack() as stack:
+    with deployment(tmp_path_factory.mktemp("deployment")) as deploy, ExitStack() as stack:
 
         def give(*flags: str) -> Server:
             if flags not in servers:
                 folder = tmp_path_factory.mktemp("server")
-                servers[flags] = stack.enter_context(serving(folder, *USUAL, *flags))
+                servers[flags] = stack.enter_context(deploy(folder, *USUAL, *flags))
             return servers[flags]
 
         yield give

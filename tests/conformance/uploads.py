@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -167,16 +166,18 @@ def record(server: Server, url: str) -> dict[str, Any]:
 
 def events(server: Server, kind: str) -> int:
     """How often something happened to uploads of this server: created, finished, terminated, expired, failed."""
-    with Connection(server.origin) as connection:
-        connection.send(message("GET", "/metrics", connection.authority))
-        lines = connection.read().body.decode().splitlines()
+    lines = []
+    for origin in server.origins:
+        with Connection(origin) as connection:
+            connection.send(message("GET", "/metrics", connection.authority))
+            lines += connection.read().body.decode().splitlines()
     name = f'tusfleet_uploads_total{{event="{kind}"}} '
     return sum(int(float(line.removeprefix(name))) for line in lines if line.startswith(name))
 
 
-def files(server: Server, url: str) -> list[Path]:
-    """What lies in the data folder under the name of an upload."""
-    return [found for found in server.data.rglob("*") if id_of(url) in found.name]
+def files(server: Server, url: str) -> list[str]:
+    """What lies in the store under the name of an upload."""
+    return server.stored(id_of(url))
 
 
 def refused(response: Response, status: int, code: str, *, method: str = "GET") -> None:

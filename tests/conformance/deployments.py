@@ -1,0 +1,46 @@
+"""What the conformance tests run against: by default one box; TUSFLEET_TEST_DEPLOYMENT names another.
+
+`box`, `workers` (one box, several processes), or a fleet as `REDIS,STORE`: `standalone`, `sentinel` or `cluster`; and
+`disk`, `versitygw` or `minio`.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+from tests.servers import Server, serving
+from tests.testbed import redis, s3
+from tests.testbed.fixtures import need, need_redis
+from tests.testbed.gateways import fleet, on_disk, on_s3
+
+Deploy = Callable[..., AbstractContextManager[Server]]
+
+NAME = os.environ.get("TUSFLEET_TEST_DEPLOYMENT", "box")
+
+
+@contextmanager
+def deployment(folder: Path, name: str = NAME) -> Iterator[Deploy]:
+    """Gives a function that starts the server with a folder of its own and more flags, as a context manager."""
+    if name == "box":
+        yield serving
+        return
+    if name == "workers":
+        yield lambda folder, *flags: serving(folder, "--workers", "2", *flags)
+        return
+    topology, _, store = name.partition(",")
+    need_redis()
+    with ExitStack() as stack:
+        keys = stack.enter_context(redis.TOPOLOGIES[topology](folder / "redis"))
+        if store != "disk":
+            need(store)
+            storage = stack.enter_context(s3.SERVERS[store](folder / "s3"))
+
+        def deploy(folder: Path, *flags: str) -> AbstractContextManager[Server]:
+            backend = on_disk(keys, folder / "data") if store == "disk" else on_s3(keys, storage.bucket())
+            return fleet(folder, backend, "--redis-prefix", f"tf-{uuid.uuid4().hex[:8]}", *flags)
+
+        yield deploy
