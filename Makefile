@@ -19,13 +19,17 @@ ARGS ?=
 # Branch coverage under this fails `make test`.
 COVERAGE_GATE := 90
 
-.PHONY: help run test lint fmt lock bench testbed clean
+.PHONY: help run fleet test test-fleet lint fmt lock bench testbed clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.ready-to-run ## Start the server; ARGS="--port 9000 --data-dir /srv/uploads"
 	@exec $(BIN)/tusfleet serve $(ARGS)
+
+fleet: $(VENV)/.ready-to-develop ## Start Redis, an S3 server, two gateways and a proxy on this machine; ARGS=--help
+	@scripts/debian_needs.sh redis-server:redis-server
+	@exec $(BIN)/python -m tests.testbed.playground $(ARGS)
 
 test: $(VENV)/.ready-to-develop ## Run every test with the coverage gate; ARGS="tests/unit -k offset" runs some, without it
 	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev openssl:openssl redis-server:redis-server
@@ -38,6 +42,11 @@ ifeq ($(strip $(ARGS)),)
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
+
+test-fleet: $(VENV)/.ready-to-develop ## Run every conformance test on two gateways, Redis Cluster and Sentinel, both S3 servers
+	@scripts/debian_needs.sh redis-server:redis-server
+	@TUSFLEET_TEST_DEPLOYMENT=cluster,minio $(BIN)/python -m pytest -n auto tests/conformance
+	@TUSFLEET_TEST_DEPLOYMENT=sentinel,versitygw $(BIN)/python -m pytest -n auto tests/conformance
 
 lint: $(VENV)/.ready-to-develop ## Check style, types, imports between rooms, documentation of settings, forbidden text
 	@$(BIN)/ruff check

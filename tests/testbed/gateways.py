@@ -103,13 +103,16 @@ class Fleet(Server):
 
 
 @contextmanager
-def fleet(folder: Path, backend: Backend, *flags: str, count: int = 2, janitor: bool = True) -> Iterator[Fleet]:
+def fleet(
+    folder: Path, backend: Backend, *flags: str, count: int = 2, janitor: bool = True, port: int = 0
+) -> Iterator[Fleet]:
     """A running fleet.
 
     Parameters:
         flags: of its processes, besides those of the backend.
         count: of gateways.
         janitor: whether there is one.
+        port: of the proxy; 0 takes a free one.
     """
     common = (*backend.flags, *flags)
     with ExitStack() as stack:
@@ -120,5 +123,5 @@ def fleet(folder: Path, backend: Backend, *flags: str, count: int = 2, janitor: 
         gateways = [started(Gateway, f"gateway-{number}") for number in range(count)]
         if janitor:
             started(Janitor, "janitor")
-        port = stack.enter_context(round_robin([gateway.port for gateway in gateways]))
+        port = stack.enter_context(round_robin([gateway.port for gateway in gateways], port))
         yield Fleet(gateways, port, backend)

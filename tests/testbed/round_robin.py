@@ -75,7 +75,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @contextmanager
-def round_robin(backends: Sequence[int]) -> Iterator[int]:
+def round_robin(backends: Sequence[int], port: int = 0) -> Iterator[int]:
     """A proxy in a thread of its own; gives its port."""
     loop = asyncio.new_event_loop()
     proxy = RoundRobin(backends)
@@ -87,7 +87,7 @@ def round_robin(backends: Sequence[int]) -> Iterator[int]:
         await proxy.close()
 
     try:
-        server = asyncio.run_coroutine_threadsafe(proxy.serve(0), loop).result(_STOP_SECONDS)
+        server = asyncio.run_coroutine_threadsafe(proxy.serve(port), loop).result(_STOP_SECONDS)
         yield server.sockets[0].getsockname()[1]
         asyncio.run_coroutine_threadsafe(end(server), loop).result(_STOP_SECONDS)
     finally:
