@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import ipaddress
 import logging
+import math
 import os
 import resource
 import signal
@@ -225,7 +226,7 @@ def _config(settings: Settings, service: Service, application: Any) -> uvicorn.C
         proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
-        timeout_keep_alive=int(settings.keep_alive_timeout.total_seconds()),
+        timeout_keep_alive=math.ceil(settings.keep_alive_timeout.total_seconds()),
         timeout_graceful_shutdown=max(1, round(settings.drain_grace.total_seconds())),
     )
 
