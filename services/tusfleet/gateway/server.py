@@ -142,7 +142,9 @@ async def _run(settings: Settings, service: Service, sockets: Sockets, crew: Cre
     loop.set_default_executor(ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="tusfleet-disk"))
     await service.start()
     try:
-        ending = _Ending(settings.drain_delay.total_seconds(), service)
+        # Where nobody sends requests to, nobody needs time to learn that it is leaving.
+        delay = settings.drain_delay.total_seconds() if sockets.uploads is not None else 0.0
+        ending = _Ending(delay, service)
         # What Ctrl-C means is decided for all workers together.
         for number in (signal.SIGTERM, signal.SIGINT) if crew is None else (signal.SIGTERM,):
             loop.add_signal_handler(number, ending.signalled)
