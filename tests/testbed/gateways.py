@@ -68,9 +68,10 @@ class Janitor(Server):
 class Fleet(Server):
     """Gateways that look like one server: its port is that of the proxy in front of them."""
 
-    def __init__(self, gateways: list[Gateway], port: int, backend: Backend) -> None:
+    def __init__(self, gateways: list[Gateway], janitors: list[Janitor], port: int, backend: Backend) -> None:
         super().__init__(gateways[0].folder)
         self.gateways = gateways
+        self.janitors = janitors
         self.port = port
         self.path = gateways[0].path
         self._backend = backend
@@ -82,7 +83,7 @@ class Fleet(Server):
 
     @property
     def origins(self) -> list[str]:
-        return [gateway.origin for gateway in self.gateways]
+        return [process.origin for process in (*self.gateways, *self.janitors)]
 
     @property
     def files(self) -> Path | None:
@@ -121,7 +122,6 @@ def fleet(
             return stack.enter_context(serving(folder / name, *common, environment=backend.environment, kind=kind))
 
         gateways = [started(Gateway, f"gateway-{number}") for number in range(count)]
-        if janitor:
-            started(Janitor, "janitor")
+        janitors = [started(Janitor, "janitor")] if janitor else []
         port = stack.enter_context(round_robin([gateway.port for gateway in gateways], port))
-        yield Fleet(gateways, port, backend)
+        yield Fleet(gateways, janitors, port, backend)
