@@ -1,0 +1,112 @@
+"""Gateways that die at one point each, under an upload that goes on at another gateway."""
+
+from __future__ import annotations
+
+import subprocess
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway
+from tests.failure.fleet.passages import WAYS, Passage
+from tests.failure.fleet.points import DIE_AT, TRACE
+from tests.failure.fleet.stores import Place
+from tests.servers import Server
+
+AT_ONCE = 6
+"""Deaths that are tried at the same time: most of what they take is waiting for the lease of the dead."""
+
+SEED = "points"
+"""The same bytes every time: a death can be tried again by the name of its point."""
+
+
+@dataclass(frozen=True, order=True)
+class Death:
+    """The `count`-th time that a point is reached."""
+
+    point: str
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.point}@{self.count}"
+
+
+@dataclass
+class Toll:
+    """What came of the deaths of a batch."""
+
+    died: list[Death] = field(default_factory=list)
+    missed: list[Death] = field(default_factory=list)
+    """Those whose point was not reached so often this time: parts that are in flight together take turns."""
+    broken: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+
+
+def traced(place: Place, way: str, folder: Path) -> Counter[str]:
+    """How often each point is reached when nobody dies."""
+    trace = folder / "trace"
+    with (
+        gateway(folder / "first", place.backend, *QUICK, kind=ForkedGateway, **{TRACE: str(trace)}) as first,
+        gateway(folder / "second", place.backend, *QUICK, kind=ForkedGateway) as second,
+    ):
+        WAYS[way](Passage(first, second), place, Random(SEED))
+    return Counter(trace.read_text().splitlines())
+
+
+def deaths(reached: Counter[str], *, every: bool) -> list[Death]:
+    """The deaths to try: the first and the last time of each point, or every time."""
+    return sorted(
+        Death(point, count)
+        for point, most in reached.items()
+        for count in (range(1, most + 1) if every else sorted({1, most}))
+    )
+
+
+def share(all_deaths: Sequence[Death], number: int, of: int) -> list[Death]:
+    """One of so many shares; the same death is always in the same one."""
+    return [death for death in all_deaths if zlib.crc32(str(death).encode()) % of == number]
+
+
+def die(place: Place, way: str, folder: Path, chosen: Sequence[Death]) -> Toll:
+    """Have a gateway die each of these deaths, and see that nothing came of it."""
+    toll = Toll()
+    with gateway(folder / "second", place.backend, *QUICK, kind=ForkedGateway) as second:
+
+        def one(number: int) -> None:
+            try:
+                _die(place, way, folder / f"{number}", chosen[number], second, toll)
+            except (AssertionError, OSError, EOFError) as failure:
+                toll.broken.append(f"{chosen[number]}: {failure!r}")
+
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            list(threads.map(one, range(len(chosen))))
+    return toll
+
+
+def _die(place: Place, way: str, folder: Path, death: Death, second: Server, toll: Toll) -> None:
+    folder.mkdir()
+    first = ForkedGateway(
+        folder, *place.backend.flags, *QUICK, environment={**place.backend.environment, DIE_AT: str(death)}
+    )
+    first.start()
+    passage = Passage(first, second)
+    try:
+        WAYS[way](passage, place, Random(SEED))
+        if passage.died is None:
+            # What stands behind the last answer may be reached after it.
+            first.process.wait(AFTER_ALL_SECONDS)
+    except subprocess.TimeoutExpired:
+        toll.missed.append(death)
+    else:
+        toll.died.append(death)
+        toll.slowest = max(toll.slowest, passage.takeover)
+    finally:
+        first.kill()
+
+
+AFTER_ALL_SECONDS = 1.0
+"""In which a gateway comes to the last points of a request that was answered."""
