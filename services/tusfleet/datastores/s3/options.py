@@ -116,6 +116,11 @@ class S3Options:
         """Begins the keys of tail objects: `<prefix>.tails/<upload id>/...`."""
         return f"{self.key_prefix}.tails/"
 
+    @property
+    def partials_prefix(self) -> str:
+        """Begins the keys of partial uploads' objects, `<prefix>.partials/<upload id>`, which are nobody's product."""
+        return f"{self.key_prefix}.partials/"
+
 
 def _check(right: bool, name: str, message: str) -> None:
     if not right:
