@@ -69,6 +69,51 @@ class Metrics:
         self.fenced = Counter(
             "fenced_commits", "Commits refused because the lease was lost.", registry=self.registry, namespace=NAMESPACE
         )
+        self.redis_seconds = Histogram(
+            "redis_seconds",
+            "Time of one step in Redis, with its repetitions.",
+            ("script",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.lease_wait_seconds = Histogram(
+            "lease_wait_seconds",
+            "Time a request waited for another one to let go of its upload.",
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.preemptions = Counter(
+            "lease_preemptions", "Leases whose holder was asked to let go.", registry=self.registry, namespace=NAMESPACE
+        )
+        self.leases_lost = Counter(
+            "leases_lost", "Leases that ended before they were given back.", registry=self.registry, namespace=NAMESPACE
+        )
+        self.s3_seconds = Histogram(
+            "s3_seconds",
+            "Time of one request to S3.",
+            ("operation", "outcome"),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.s3_retries = Counter(
+            "s3_retries",
+            "Requests to S3 that followed one that failed.",
+            ("operation",),
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.buffer_bytes = Gauge(
+            "buffer_bytes",
+            "Bytes of part buffers in use, of those that buffer_memory allows.",
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.buffer_waits = Gauge(
+            "buffer_waits", "Uploads that wait for a part buffer.", registry=self.registry, namespace=NAMESPACE
+        )
         self.offsets_lost = Counter(
             "offsets_lost",
             "Uploads whose acknowledged bytes were missing; more than 0 is a defect.",

@@ -45,6 +45,18 @@ class ByteStream(Protocol):
         ...
 
 
+@runtime_checkable
+class Tentative(Protocol):
+    """What a `ByteStream` may be besides: one whose bytes may turn out to count for nothing.
+
+    While `tentative`, no checkpoint counts but the last one, which comes once the stream has ended: a data store need
+    make none before, and none that costs something.
+    """
+
+    @property
+    def tentative(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Pumped:
     """What a stream has moved into a file by itself: bytes written, and the error that ended it."""

@@ -9,7 +9,7 @@ from tusfleet.uploads.checksums import Hasher
 from tusfleet.uploads.errors import BadRequest, StoreFull, UploadError
 from tusfleet.uploads.intents import Checksum
 from tusfleet.uploads.models import BodyEnd
-from tusfleet.uploads.ports import ByteStream
+from tusfleet.uploads.ports import ByteStream, Tentative
 
 HASH_INLINE_BYTES = 64 * 1024
 """Fewer bytes than this are hashed on the loop: it takes less time than handing them to a thread."""
@@ -31,6 +31,11 @@ class HashedStream:
     @property
     def end(self) -> BodyEnd | None:
         return self._stream.end
+
+    @property
+    def tentative(self) -> bool:
+        """True: nothing counts before the digest was right."""
+        return True
 
     async def read(self, want: int, wait: float) -> Sequence[bytes]:
         chunks = await self._stream.read(want, wait)
@@ -90,6 +95,11 @@ class LimitedStream:
     @property
     def end(self) -> BodyEnd | None:
         return self._early or self._stream.end
+
+    @property
+    def tentative(self) -> bool:
+        """As that of the stream behind it."""
+        return isinstance(self._stream, Tentative) and self._stream.tentative
 
     async def read(self, want: int, wait: float) -> Sequence[bytes]:
         if self._early is not None:

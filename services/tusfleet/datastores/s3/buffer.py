@@ -1,0 +1,101 @@
+"""Bytes of one upload on their way from its client to S3, in slabs, with their CRC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tusfleet.datastores.s3.checksums import Checksum
+from tusfleet.datastores.s3.slabs import Holder
+from tusfleet.datastores.s3.transfer import Body
+
+
+class Buffer:
+    """Bytes that are not in a part yet.
+
+    Parameters:
+        holder: where slabs come from.
+        kind: the CRC to compute.
+    """
+
+    __slots__ = ("_holder", "_kind", "_slab_bytes", "_slabs", "size", "value")
+
+    def __init__(self, holder: Holder, kind: Checksum, slab_bytes: int) -> None:
+        self._holder = holder
+        self._kind = kind
+        self._slab_bytes = slab_bytes
+        self._slabs: list[bytearray] = []
+        self.size = 0
+        self.value = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether it holds no slab."""
+        return not self._slabs
+
+    @property
+    def room(self) -> int:
+        """Bytes that fit into the slabs that it has."""
+        return len(self._slabs) * self._slab_bytes - self.size
+
+    def slabs_for(self, size: int) -> int:
+        """How many more slabs `size` more bytes need."""
+        return max(0, -(-(size - self.room) // self._slab_bytes))
+
+    def grow(self, slabs: Sequence[bytearray]) -> None:
+        """Take slabs over from the holder."""
+        self._slabs.extend(slabs)
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Copy as much of `data` as there is room for; tell how much that was."""
+        view, done = memoryview(data), 0
+        while done < len(view) and self.room:
+            index, start = divmod(self.size, self._slab_bytes)
+            piece = view[done : done + self._slab_bytes - start]
+            self._slabs[index][start : start + len(piece)] = piece
+            self.value = self._kind.update(piece, self.value)
+            self.size += len(piece)
+            done += len(piece)
+        return done
+
+    def body(self) -> Body:
+        """A view of all bytes, to be sent while nothing of them is given back."""
+        used = range(-(-self.size // self._slab_bytes))
+        return Body(
+            [memoryview(self._slabs[index])[: self.size - index * self._slab_bytes] for index in used], self.size
+        )
+
+    def clear(self) -> None:
+        """Give everything back."""
+        slabs = self._take_out()
+        if slabs:
+            self._holder.give(slabs, buffered=True)
+
+    def detach(self) -> Load:
+        """Take all bytes out, to be sent: they come back to the holder by themselves."""
+        load = Load(self._holder, self.body(), self.value, self._take_out())
+        self._holder.sent(len(load.slabs))
+        return load
+
+    def _take_out(self) -> list[bytearray]:
+        slabs, self._slabs = self._slabs, []
+        self.size = self.value = 0
+        return slabs
+
+
+class Load:
+    """Bytes that are being sent, and their CRC."""
+
+    __slots__ = ("_holder", "body", "size", "slabs", "value")
+
+    def __init__(self, holder: Holder, body: Body, value: int, slabs: list[bytearray]) -> None:
+        self._holder = holder
+        self.body = body
+        self.size = body.size
+        self.value = value
+        self.slabs = slabs
+
+    def release(self) -> None:
+        """Give the slabs back. Safe to repeat."""
+        slabs, self.slabs, self.body = self.slabs, [], Body([], 0)
+        if slabs:
+            self._holder.give(slabs, buffered=False)

@@ -1,0 +1,168 @@
+"""Objects that appear in one step: whole uploads of one buffer, and tails.
+
+Nothing is ever overwritten. An object is made with `If-None-Match: *`; when its name is taken, what is there decides:
+
+- It carries the id of our upload and has our bytes: a predecessor made it and died before its commit. It is ours.
+- It carries the id of our upload and has other bytes: a predecessor's too, of a request that was not committed. A
+  holder that lost its lease without knowing cannot tell whether the present one has committed that object, so nobody
+  deletes or replaces it here; we take the next name, and note that one among the strays, which are freed once a commit
+  has shown that the record does not need them.
+- Anything else belongs to others: the next name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tusfleet.datastores.s3.checksums import Checksum
+from tusfleet.datastores.s3.client import S3Client
+from tusfleet.datastores.s3.failures import NOT_THERE, TAKEN, S3Failure
+from tusfleet.datastores.s3.naming import CONTENT, MARKER, Naming
+from tusfleet.datastores.s3.placement import S3Placement, Tail, Whole
+from tusfleet.datastores.s3.transfer import Body
+from tusfleet.uploads.errors import DataLost, Unavailable
+from tusfleet.uploads.models import Upload
+
+RACES = 3
+"""How often a name may be found taken and then free again before the next one is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known about an object without reading it; `checksum` is that of all bytes, "" when unknown."""
+
+    size: int
+    etag: str
+    marker: str
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What everything that makes objects needs.
+
+    Parameters:
+        client: the connection.
+        naming: names and descriptions.
+        kind: the CRC that is computed of all bytes.
+        sent: whether it is sent along too, for S3 to check.
+    """
+
+    client: S3Client
+    naming: Naming
+    kind: Checksum
+    sent: bool
+
+    def checked(self, checksum: str) -> dict[str, Any]:
+        """Parameters of a call that sends bytes of this checksum."""
+        return {self.kind.parameter: checksum} if self.sent else {}
+
+    async def look(self, bucket: str, key: str) -> Found | None:
+        """What stands under a key; None when nothing does.
+
+        Raises:
+            StoreFull, Unavailable: nobody knows.
+        """
+        try:
+            head = await self.client.call(
+                "head_object", expected=NOT_THERE, Bucket=bucket, Key=key, ChecksumMode="ENABLED"
+            )
+        except S3Failure:
+            return None
+        metadata = {name.lower(): value for name, value in head.get("Metadata", {}).items()}
+        name, _, kept = metadata.get(CONTENT, "").partition(":")
+        checksum = kept if name == self.kind.name else ""
+        if head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" and self.kind.parameter in head:
+            checksum = str(head[self.kind.parameter])
+        return Found(
+            int(head.get("ContentLength", 0)), str(head.get("ETag", "")).strip('"'), metadata.get(MARKER, ""), checksum
+        )
+
+    async def put_whole(self, upload: Upload, placement: S3Placement, body: Body, value: int) -> S3Placement:
+        """Make the object of an upload whose bytes are all here, and give the placement then.
+
+        Parameters:
+            value: the CRC of the bytes.
+
+        Raises:
+            StoreFull, Unavailable: it is not there, or nobody knows; it may be tried again.
+        """
+        checksum = self.kind.encode(value)
+        bucket = self.naming.bucket(placement)
+        placement = replace(placement, bucket=bucket)
+        for key in self.naming.candidates(upload, placement):
+            for _ in range(RACES):
+                etag = await self._create(upload, bucket, key, body, checksum)
+                if etag is not None:
+                    return placement.as_whole(key, Whole(body.size, etag, checksum))
+                found = await self.look(bucket, key)
+                if found is not None:
+                    break
+            else:
+                continue
+            if found.marker != upload.id:
+                continue
+            if found.size == body.size and found.checksum == checksum:
+                return placement.as_whole(key, Whole(found.size, found.etag, checksum))
+            placement = replace(placement, strays=(*placement.strays, key))
+        raise Unavailable("Every name for the object is taken; use a key template with {id}")
+
+    async def _create(self, upload: Upload, bucket: str, key: str, body: Body, checksum: str) -> str | None:
+        """Make an object and give its ETag; None when the name is taken."""
+        condition = {}
+        if self.client.options.conditional:
+            condition["IfNoneMatch"] = "*"
+        elif await self.look(bucket, key) is not None:
+            return None
+        description = self.naming.description(upload, f"{self.kind.name}:{checksum}")
+        try:
+            stored = await self.client.put(
+                "put_object",
+                body,
+                expected={TAKEN},
+                Bucket=bucket,
+                Key=key,
+                **condition,
+                **description,
+                **self.checked(checksum),
+            )
+        except S3Failure:
+            return None
+        return stored.etag
+
+    async def put_tail(self, bucket: str, key: str, body: Body, value: int) -> Tail:
+        """Store a tail under a key that nobody else uses.
+
+        Raises:
+            StoreFull, Unavailable: it is not there, or nobody knows.
+        """
+        checksum = self.kind.encode(value)
+        await self.client.put(
+            "put_object",
+            body,
+            Bucket=bucket,
+            Key=key,
+            ContentType="application/octet-stream",
+            **self.naming.protection(),
+            **self.checked(checksum),
+        )
+        return Tail(body.size, checksum, key=key)
+
+    async def read_tail(self, bucket: str, tail: Tail) -> bytes:
+        """The bytes of a tail, checked.
+
+        Raises:
+            DataLost: they are not there, or are others.
+            StoreFull, Unavailable: nobody knows.
+        """
+        if tail.data is not None:
+            return tail.data
+        assert tail.key is not None
+        try:
+            data = await self.client.fetch(bucket, tail.key, expected=NOT_THERE)
+        except S3Failure as failure:
+            raise DataLost("Acknowledged bytes of the upload are not in the bucket any more") from failure
+        if len(data) != tail.size or (tail.checksum and self.kind.encode(self.kind.update(data, 0)) != tail.checksum):
+            raise DataLost("Acknowledged bytes of the upload have changed in the bucket")
+        return data

@@ -1,0 +1,182 @@
+"""The memory of all uploads of a process: equal slabs, taken for bytes that have arrived and given back when sent.
+
+There is one pool per process and no other memory for bytes, so that a process needs what its settings say, however many
+clients it has. Whoever finds none left waits in line: the first in line gets what is given back until it has all that
+it asked for, so everybody's turn comes. For each one that waits, the holder that has been still for longest and has
+bytes which are not on their way yet is asked to put them away: slow clients never hold memory against fast ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+SLAB_BYTES = 256 * 1024
+"""Bytes of a slab: what a request of tus clients brings at least, and large enough that a part is a few dozens."""
+
+
+class Holder:
+    """One upload's claim on the pool.
+
+    Parameters:
+        asked: is called when its bytes ought to be put away; it wakes whoever does that.
+    """
+
+    __slots__ = ("_asked", "_pool", "buffered", "pressed")
+
+    def __init__(self, pool: SlabPool, asked: Callable[[], None]) -> None:
+        self._pool = pool
+        self._asked = asked
+        self.buffered = 0
+        self.pressed = False
+
+    def take(self, count: int = 1) -> list[bytearray] | None:
+        """Take `count` slabs at once; None when there are none, or others wait."""
+        return self._pool.take(self, count)
+
+    def wait(self, count: int = 1) -> asyncio.Future[list[bytearray]]:
+        """Get in line for `count` slabs; whoever gives up waiting calls `abandon` with the future."""
+        return self._pool.wait(self, count)
+
+    def abandon(self, waiting: asyncio.Future[list[bytearray]]) -> None:
+        """Leave the line; what had been set aside goes to the next one."""
+        self._pool.abandon(self, waiting)
+
+    def sent(self, count: int) -> None:
+        """Take note that `count` slabs are on their way: they come back by themselves and need no asking for."""
+        self.buffered -= count
+        self._pool.settle(self)
+
+    def give(self, slabs: Iterable[bytearray], *, buffered: bool) -> None:
+        """Give slabs back: from the buffer, or after they were `sent`."""
+        self._pool.give(self, list(slabs), buffered=buffered)
+
+    def active(self) -> None:
+        """Take note that bytes have come: others are stiller now."""
+        self._pool.active(self)
+
+    def press(self) -> None:
+        """Ask the holder to put its bytes away."""
+        self.pressed = True
+        self._asked()
+
+
+class _Waiter:
+    __slots__ = ("count", "future", "holder", "slabs")
+
+    def __init__(self, holder: Holder, count: int) -> None:
+        self.holder = holder
+        self.count = count
+        self.slabs: list[bytearray] = []
+        self.future: asyncio.Future[list[bytearray]] = asyncio.get_running_loop().create_future()
+
+
+class SlabPool:
+    """All slabs of one process.
+
+    Parameters:
+        memory: most bytes that they have together.
+    """
+
+    def __init__(self, memory: int, slab_bytes: int = SLAB_BYTES) -> None:
+        self.slab_bytes = slab_bytes
+        self.limit = max(1, memory // slab_bytes)
+        self.used = 0
+        self._free: list[bytearray] = []
+        self._line: deque[_Waiter] = deque()
+        # Holders with bytes in their buffers, the stillest first.
+        self._holders: OrderedDict[Holder, None] = OrderedDict()
+
+    def holder(self, asked: Callable[[], None]) -> Holder:
+        """A new claim, which holds nothing yet."""
+        return Holder(self, asked)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait in line."""
+        return len(self._line)
+
+    def take(self, holder: Holder, count: int) -> list[bytearray] | None:
+        """See `Holder.take`."""
+        if self._line or self.used + count > self.limit:
+            return None
+        return self._hand_out(holder, [self._slab() for _ in range(count)])
+
+    def wait(self, holder: Holder, count: int) -> asyncio.Future[list[bytearray]]:
+        """See `Holder.wait`."""
+        waiter = _Waiter(holder, count)
+        self._line.append(waiter)
+        self._serve()
+        return waiter.future
+
+    def abandon(self, holder: Holder, waiting: asyncio.Future[list[bytearray]]) -> None:
+        """See `Holder.abandon`."""
+        if waiting.done() and not waiting.cancelled():
+            self.give(holder, waiting.result(), buffered=True)
+            return
+        for waiter in self._line:
+            if waiter.future is waiting:
+                self._line.remove(waiter)
+                self._back(waiter.slabs)
+                break
+        self._serve()
+
+    def give(self, holder: Holder, slabs: list[bytearray], *, buffered: bool) -> None:
+        """See `Holder.give`."""
+        if buffered:
+            holder.buffered -= len(slabs)
+            self.settle(holder)
+        self._back(slabs)
+        self._serve()
+
+    def active(self, holder: Holder) -> None:
+        """See `Holder.active`."""
+        if holder in self._holders:
+            self._holders.move_to_end(holder)
+
+    def settle(self, holder: Holder) -> None:
+        """Forget a holder that has nothing left to put away."""
+        if not holder.buffered:
+            self._holders.pop(holder, None)
+            holder.pressed = False
+            if self._line:
+                self._press()
+
+    def _slab(self) -> bytearray:
+        self.used += 1
+        return self._free.pop() if self._free else bytearray(self.slab_bytes)
+
+    def _back(self, slabs: list[bytearray]) -> None:
+        self.used -= len(slabs)
+        self._free.extend(slabs)
+
+    def _hand_out(self, holder: Holder, slabs: list[bytearray]) -> list[bytearray]:
+        holder.buffered += len(slabs)
+        self._holders[holder] = None
+        self._holders.move_to_end(holder)
+        return slabs
+
+    def _serve(self) -> None:
+        """Give the first in line what there is; when that is not enough, ask somebody to put bytes away."""
+        while self._line:
+            first = self._line[0]
+            if first.future.cancelled():
+                self._line.popleft()
+                self._back(first.slabs)
+                continue
+            while len(first.slabs) < first.count and self.used < self.limit:
+                first.slabs.append(self._slab())
+            if len(first.slabs) < first.count:
+                break
+            self._line.popleft()
+            first.future.set_result(self._hand_out(first.holder, first.slabs))
+        if self._line:
+            self._press()
+
+    def _press(self) -> None:
+        """Have as many still holders put their bytes away as there are in line."""
+        for holder in list(islice(self._holders, len(self._line))):
+            if not holder.pressed:
+                holder.press()
