@@ -17,7 +17,7 @@ from tests.failure.fleet.points import DIE_AT, TRACE
 from tests.failure.fleet.stores import Place
 from tests.servers import Server
 
-AT_ONCE = 6
+AT_ONCE = 10
 """Deaths that are tried at the same time: most of what they take is waiting for the lease of the dead."""
 
 SEED = "points"

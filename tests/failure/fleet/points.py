@@ -40,9 +40,12 @@ RECORDS = ("infostores.redis", "lockers.redis")
 ON_DISK = ("datastores._append", "datastores.filesystem")
 IN_BUCKET = tuple(
     f"datastores.s3.{name}"
-    for name in ("appending", "flight", "objects", "outgoing", "slabs", "strays", "transfer", "store", "finishing")
+    for name in (
+        "appending", "copying", "finishing", "flight", "freeing", "objects", "outgoing", "retrying", "store", "strays",
+        "transfer",
+    )  # fmt: skip
 )
-MODULES = (*USE_CASES, *RECORDS, *ON_DISK, *(m for m in IN_BUCKET if "store" not in m and "finishing" not in m))
+MODULES = (*USE_CASES, *RECORDS, *ON_DISK, *IN_BUCKET)
 """The modules that have points, below the package."""
 
 DIE_AT, TRACE = "TUSFLEET_TEST_DIE_AT", "TUSFLEET_TEST_TRACE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.testbed.gateways import Backend, on_disk, on_s3
@@ -76,7 +76,7 @@ class Stores:
         bucket = self.server(kind).bucket()
         backend = on_s3(redis, bucket, endpoint)
         flags = (*backend.flags, "--s3-part-size", str(PART))
-        return Place(kind, Backend(flags, backend.environment, backend.stored), bucket=bucket)
+        return Place(kind, replace(backend, flags=flags), bucket=bucket)
 
 
 @contextmanager
