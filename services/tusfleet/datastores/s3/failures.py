@@ -94,6 +94,8 @@ _SENTENCES: Mapping[str, str] = {
     "NoSuchBucket": "The bucket {bucket} does not exist; create it, or name another in s3.bucket",
     "AccessDenied": "The credentials do not allow {operation} in the bucket {bucket}; see the policy in docs/s3.md",
     "InvalidAccessKeyId": "The S3 service does not know the access key; check the AWS credentials",
+    # As versitygw says the same.
+    "XAdminUserNotFound": "The S3 service does not know the access key; check the AWS credentials",
     "SignatureDoesNotMatch": "The secret key is not the one of the access key; check the AWS credentials",
     "RequestTimeTooSkewed": "The clock of this machine and that of the S3 service differ too much; set the clock right",
     "PermanentRedirect": "The bucket {bucket} is in another region; set s3.region to it",
