@@ -176,6 +176,7 @@ class Service:
             base_path=self._base_path,
             location=settings.location,
             downloads=settings.downloads.value,
+            presigned_seconds=int(settings.s3_presigned_ttl.total_seconds()),
             inline_types=frozenset(settings.inline_types),
             body_idle_timeout=settings.body_idle_timeout.total_seconds(),
         )

@@ -86,6 +86,27 @@ def safe_headers(upload: Upload, inline_types: Collection[str]) -> list[tuple[by
     ]
 
 
+def shown_as(upload: Upload, inline_types: Collection[str]) -> tuple[str, str]:
+    """The safe type and disposition, for storage that sends the bytes itself and knows no other safe headers."""
+    fields = dict(safe_headers(upload, inline_types))
+    return fields[b"content-type"].decode("ascii"), fields[b"content-disposition"].decode("ascii")
+
+
+def redirected(location: str) -> Download:
+    """Send a client to where the bytes are; the storage answers for ranges and conditions.
+
+    The URL is good for anybody who has it, for some time, so nobody keeps this answer; and no page it leads to is told
+    where it was asked for. 307, for what was asked is to be asked there again.
+    """
+    fields = [
+        (b"location", location.encode("ascii")),
+        (b"cache-control", b"no-store"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"content-length", b"0"),
+    ]
+    return Download(307, fields, 0, 0)
+
+
 def content_disposition(kind: str, name: str) -> str:
     """A disposition with a file name, plain and extended (RFC 6266, RFC 8187)."""
     name = _UNPRINTABLE.sub("_", name).strip(" .")[:NAME_LIMIT] or "download"

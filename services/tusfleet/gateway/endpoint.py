@@ -14,7 +14,8 @@ from urllib.parse import quote, urlsplit
 from tusfleet.gateway.auth import AccessRequest, Authorise, ask
 from tusfleet.gateway.body import request_body
 from tusfleet.gateway.cors import Cors
-from tusfleet.gateway.downloads import prepare
+from tusfleet.gateway.downloads import Download as Answer
+from tusfleet.gateway.downloads import prepare, redirected, shown_as
 from tusfleet.gateway.forwarded import ClientView, ProxyTrust
 from tusfleet.gateway.replies import TELL, Send, send_head, send_problem
 from tusfleet.observability.logs import LOGGER, request_id
@@ -35,8 +36,8 @@ from tusfleet.uploads.errors import (
 )
 from tusfleet.uploads.inspect import inspect, peek
 from tusfleet.uploads.intents import Append, Checksum, Create, Discover, Download, Inspect, Intent, Terminate
-from tusfleet.uploads.models import Principal, State, valid_id
-from tusfleet.uploads.ports import Content
+from tusfleet.uploads.models import Principal, State, Upload, valid_id
+from tusfleet.uploads.ports import Content, Redirecting
 from tusfleet.uploads.terminate import terminate
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -56,7 +57,8 @@ class EndpointRules:
     Parameters:
         base_path: path of the collection below the mount point, without a slash at its end.
         location: auto, absolute, relative, or a base URL.
-        downloads: off, finished or any.
+        downloads: off, finished, any or redirect.
+        presigned_seconds: how long the URL of a redirect is good for.
         inline_types: media types a browser may show in place.
         body_idle_timeout: longest pause inside a body, in seconds.
     """
@@ -64,6 +66,7 @@ class EndpointRules:
     base_path: str = ""
     location: str = "auto"
     downloads: str = "finished"
+    presigned_seconds: int = 900
     inline_types: frozenset[str] = frozenset()
     body_idle_timeout: float = 30.0
 
@@ -257,8 +260,10 @@ class UploadEndpoint:
         upload = await peek(self._context, intent.id, principal)
         if upload.state is not State.FINISHED and self._rules.downloads != "any":
             raise NotFound("The upload is not finished yet")
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
-        answer = prepare(upload, headers, self._rules.inline_types)
+        answer = await self._redirect(upload)
+        if answer is None:
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+            answer = prepare(upload, headers, self._rules.inline_types)
         fields = [*answer.headers, *request.common]
         if answer.start == answer.stop:
             await send_head(request.send, answer.status, fields)
@@ -267,6 +272,15 @@ class UploadEndpoint:
             await request.send({"type": "http.response.start", "status": answer.status, "headers": fields})
             await _send_content(request, content, answer.start, answer.stop, self._context.metrics.bytes_sent.inc)
         return answer.status
+
+    async def _redirect(self, upload: Upload) -> Answer | None:
+        """The answer that sends the client to the storage; None when the bytes come from here."""
+        data = self._context.data
+        if self._rules.downloads != "redirect" or not isinstance(data, Redirecting):
+            return None
+        kind, disposition = shown_as(upload, self._rules.inline_types)
+        seconds = self._rules.presigned_seconds
+        return redirected(await data.presigned(upload, seconds=seconds, content_type=kind, disposition=disposition))
 
 
 async def _send_content(
