@@ -15,6 +15,7 @@ from tusfleet.datastores.s3.naming import Naming
 from tusfleet.datastores.s3.objects import Workshop
 from tusfleet.datastores.s3.options import S3Options
 from tusfleet.datastores.s3.outgoing import Means
+from tusfleet.datastores.s3.probing import Probing
 from tusfleet.datastores.s3.sizes import Sizes
 from tusfleet.datastores.s3.slabs import SlabPool
 from tusfleet.datastores.s3.tails import TailCache
@@ -37,6 +38,7 @@ class S3DataStore:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._copying = Copying(means)
+        self._probing = Probing(means.workshop)
 
     @classmethod
     @asynccontextmanager
@@ -102,7 +104,7 @@ class S3DataStore:
 
     async def probe(self) -> None:
         """See `DataStore.probe`."""
-        await self._means.workshop.client.call("head_bucket", patience=0, Bucket=self._means.options.bucket)
+        await self._probing.probe()
 
     async def presigned(self, upload: Upload, *, seconds: int, content_type: str, disposition: str) -> str:
         """See `Redirecting.presigned`."""
