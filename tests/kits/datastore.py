@@ -286,7 +286,11 @@ class DataStoreKit:
 
     async def test_abort_frees_unfinished_and_finished_uploads_and_may_be_repeated(self, store: DataStore) -> None:
         await store.abort(new_upload(10))
-        for upload in (await append(store, new_upload(9), b"bytes"), await finished(store, b"bytes", name="a.txt")):
+        large = some_bytes(300_000)  # what is small may be in the record itself
+        for upload in (
+            await append(store, new_upload(len(large) + 1), large),
+            await finished(store, b"bytes", name="a.txt"),
+        ):
             for _ in range(2):
                 await store.abort(upload)
                 with pytest.raises(DataLost):

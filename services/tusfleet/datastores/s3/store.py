@@ -15,12 +15,14 @@ from tusfleet.datastores.s3.naming import Naming
 from tusfleet.datastores.s3.objects import Workshop
 from tusfleet.datastores.s3.options import S3Options
 from tusfleet.datastores.s3.outgoing import Means
+from tusfleet.datastores.s3.placement import S3Placement
 from tusfleet.datastores.s3.probing import Probing
 from tusfleet.datastores.s3.sizes import Sizes
 from tusfleet.datastores.s3.slabs import SlabPool
 from tusfleet.datastores.s3.tails import TailCache
 from tusfleet.datastores.s3.watching import MetricsWatch
 from tusfleet.observability.metrics import Metrics
+from tusfleet.uploads.errors import DataLost
 from tusfleet.uploads.models import Checkpoint, Placement, Upload
 from tusfleet.uploads.ports import ByteStream, Content
 
@@ -63,6 +65,9 @@ class S3DataStore:
 
     async def append(self, upload: Upload, stream: ByteStream) -> AsyncGenerator[Checkpoint, None]:
         """See `DataStore.append`."""
+        if S3Placement.of(upload.placement).whole is not None:
+            await _nothing_more(stream)
+            return
         appending = Appending(self._means, upload, stream, secrets.token_hex(NONCE_BYTES))
         # A silent client would hold the record, and the bytes that its placement may have.
         del upload
@@ -117,3 +122,9 @@ class S3DataStore:
             content_type=content_type,
             disposition=disposition,
         )
+
+
+async def _nothing_more(stream: ByteStream) -> None:
+    """An upload that has its object takes no more bytes."""
+    if await stream.read(1, 0):
+        raise DataLost("The object of the upload is there already, and takes no more bytes")
