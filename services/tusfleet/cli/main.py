@@ -17,7 +17,7 @@ from tusfleet.cli.failures import EXIT_INTERRUPTED
 COMMANDS = {
     "serve": "tusfleet.cli.serving:serve",
     "gateway": "tusfleet.cli.serving:gateway",
-    "janitor": "tusfleet.cli.serving:janitor",
+    "janitor": "tusfleet.cli.janitor:janitor",
     "upload": "tusfleet.cli.uploading:upload",
     "download": "tusfleet.cli.downloading:download",
     "info": "tusfleet.cli.managing:info",

@@ -38,7 +38,7 @@ def serve(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> None
 
     A flag wins over the environment, the environment over the file, the file over the default.
     """
-    ctx.exit(_run(loaded(flags, config_file), ALL))
+    ctx.exit(run_service(loaded(flags, config_file), ALL))
 
 
 @click.command(short_help="Run one gateway of a fleet.")
@@ -50,18 +50,11 @@ def gateway(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
     S3 credentials come from where the AWS tools look for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the shared
     credentials file, a web identity token, or the metadata service of the machine.
     """
-    ctx.exit(_run(loaded(flags, config_file, FLEET), ("uploads",)))
+    ctx.exit(run_service(loaded(flags, config_file, FLEET), ("uploads",)))
 
 
-@click.command(short_help="Expire and clean up for a fleet.")
-@settings_flags(FLEET)
-@click.pass_context
-def janitor(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> None:
-    """Expire, drive on and clean up what a fleet left behind. Any number may run: one at a time does the work."""
-    ctx.exit(_run(loaded(flags, config_file, FLEET), ("sweeper",)))
-
-
-def _run(found: Loaded, roles: Sequence[str]) -> int:
+def run_service(found: Loaded, roles: Sequence[str]) -> int:
+    """Run a process with these roles until it is told to end; gives the exit status."""
     # Loads the HTTP server, which no other command needs.
     from tusfleet.gateway.app import Role
     from tusfleet.gateway.server import serve as run

@@ -26,11 +26,12 @@ from tusfleet.gateway.health import Health
 from tusfleet.gateway.leading import leading
 from tusfleet.gateway.stores import open_stores
 from tusfleet.hooks.python import PythonHooks
-from tusfleet.janitor.sweeper import Sweeper
+from tusfleet.janitor.report import Report
+from tusfleet.janitor.sweeper import LEFTOVER_PAUSE, LEFTOVER_SECONDS, Sweeper
 from tusfleet.observability.logs import LOGGER
 from tusfleet.observability.metrics import Metrics
 from tusfleet.protocols.tus import Tus
-from tusfleet.settings import ExpirationMode, InfoStoreKind, Settings, SettingsError
+from tusfleet.settings import DataStoreKind, ExpirationMode, InfoStoreKind, Settings, SettingsError
 from tusfleet.uploads.context import Context, Policy
 from tusfleet.uploads.models import EventType
 
@@ -38,6 +39,11 @@ logger = logging.getLogger(LOGGER)
 
 ID_BYTES = 16
 """Random bytes of an upload id: 128 bits cannot be guessed."""
+
+LOOKS_PER_AGE = 4
+LONGEST_LOOK_PAUSE = 6 * 3600.0
+"""What is left over in a bucket is looked for so often in the time after which it is removed, and at least so often in
+seconds: a listing costs one request for a thousand open uploads, and what it finds has waited for a day already."""
 
 RESTART_SECONDS = 5.0
 """Pause before a background task that failed is started again."""
@@ -99,8 +105,7 @@ class Service:
         async with AsyncExitStack() as stack:
             self._context = context = await self._compose(stack)
             courier = self._courier(context)
-            sweeper = Sweeper(context, self.settings.sweep_interval.total_seconds(), self.settings.tombstone_ttl)
-            sweeping = [("sweeper", sweeper.run)] if Role.SWEEPER in self._roles else []
+            sweeping = [("sweeper", self._sweeper(context).run)] if Role.SWEEPER in self._roles else []
             for name, work in sweeping + ([("courier", courier.run)] if courier else []):
                 if self._crew is not None or self.settings.infostore is InfoStoreKind.REDIS:
                     work = partial(leading, context.locker, name, work)
@@ -108,6 +113,16 @@ class Service:
             self._health = Dispatcher("", None, Health(context, self._crew), None)
             self._app = self._dispatcher(context) if Role.UPLOADS in self._roles else self._health
             self._stack = stack.pop_all()
+
+    async def sweep_once(self, *, dry_run: bool = False) -> Report:
+        """Make one pass of the janitor without starting anything else; a dry run changes nothing.
+
+        Raises:
+            SettingsError, Unavailable: as `start`.
+        """
+        async with AsyncExitStack() as stack:
+            context = await self._compose(stack, look_only=dry_run)
+            return await self._sweeper(context).sweep(dry_run=dry_run)
 
     async def stop(self) -> None:
         """Close everything; safe to repeat."""
@@ -137,8 +152,8 @@ class Service:
             raise RuntimeError("The server has not been started, or is stopped already")
         return self._health(scope, receive, send)
 
-    async def _compose(self, stack: AsyncExitStack) -> Context:
-        stores = await open_stores(self.settings, self.metrics, self._crew, stack)
+    async def _compose(self, stack: AsyncExitStack, *, look_only: bool = False) -> Context:
+        stores = await open_stores(self.settings, self.metrics, self._crew, stack, look_only=look_only)
         calls = self._callables
         return Context(
             data=stores.data,
@@ -151,6 +166,15 @@ class Service:
             metrics=self.metrics,
             record_events=bool(calls.on_finished or calls.on_terminated),
         )
+
+    def _sweeper(self, context: Context) -> Sweeper:
+        settings = self.settings
+        age, pause = LEFTOVER_SECONDS, LEFTOVER_PAUSE
+        if settings.datastore is DataStoreKind.S3:
+            age = settings.s3_abandoned_after.total_seconds()
+            pause = min(age / LOOKS_PER_AGE, LONGEST_LOOK_PAUSE)
+        interval = settings.sweep_interval.total_seconds()
+        return Sweeper(context, interval, settings.tombstone_ttl, leftover_age=age, leftover_pause=pause)
 
     def _courier(self, context: Context) -> Courier | None:
         wanted = {

@@ -22,6 +22,9 @@ from tusfleet.uploads.ports import DataStore, InfoStore, Locker
 FENCE_BITS = 32
 """Fences below one epoch: every start of the server counts from a fresh epoch, above all fences of earlier ones."""
 
+DATABASE = "tusfleet.db"
+"""File of the records, in the data folder."""
+
 LEASES = "leases"
 """Folder of the locks that workers share, below the data folder."""
 
@@ -40,8 +43,12 @@ class Stores:
     data: DataStore
 
 
-async def open_stores(settings: Settings, metrics: Metrics, crew: Crew | None, stack: AsyncExitStack) -> Stores:
+async def open_stores(
+    settings: Settings, metrics: Metrics, crew: Crew | None, stack: AsyncExitStack, *, look_only: bool = False
+) -> Stores:
     """Open what the settings name; `stack` closes it.
+
+    With `look_only`, what is there is opened as it is, also beside a server that uses it: nothing is to be changed.
 
     Raises:
         SettingsError: the data folder cannot be used, or a value of a setting cannot be; one sentence.
@@ -50,10 +57,11 @@ async def open_stores(settings: Settings, metrics: Metrics, crew: Crew | None, s
     if settings.infostore is InfoStoreKind.REDIS:
         info, locker = await _redis(settings, metrics, stack)
     else:
-        info, locker = await _sqlite(settings, metrics, crew, stack)
+        opened = _sqlite_to_look_at(settings, stack) if look_only else _sqlite(settings, metrics, crew, stack)
+        info, locker = await opened
     if settings.datastore is DataStoreKind.S3:
         return Stores(info, locker, await _s3(settings, metrics, stack))
-    return Stores(info, locker, await _filesystem(settings, metrics))
+    return Stores(info, locker, await _filesystem(settings, metrics, look_only=look_only))
 
 
 async def _sqlite(
@@ -62,7 +70,7 @@ async def _sqlite(
     folder = settings.data_dir
     stack.enter_context(exclusive(folder) if crew is None else nullcontext())
     durable = settings.durability is Durability.STRICT
-    info = await SqliteInfoStore.open(folder / "tusfleet.db", durable=durable, capacity=settings.max_store_size)
+    info = await SqliteInfoStore.open(folder / DATABASE, durable=durable, capacity=settings.max_store_size)
     stack.push_async_callback(info.close)
     if crew is None:
         return info, InProcessLocker(1 + (await info.next_epoch() << FENCE_BITS))
@@ -72,6 +80,17 @@ async def _sqlite(
     stack.callback(crew.close)
     next_fence = partial(crew.next_fence, 1 + (crew.epoch << FENCE_BITS))
     return info, stack.enter_context(closing(OneBoxLocker.open(folder / LEASES, next_fence, crew.post)))
+
+
+async def _sqlite_to_look_at(settings: Settings, stack: AsyncExitStack) -> tuple[InfoStore, Locker]:
+    # Beside a server that runs, too: nothing tells then which uploads it is writing.
+    path = settings.data_dir / DATABASE
+    if not path.exists():
+        raise SettingsError(f"data_dir: {settings.data_dir} is not the folder of a server")
+    durable = settings.durability is Durability.STRICT
+    info = await SqliteInfoStore.open(path, durable=durable, capacity=settings.max_store_size)
+    stack.push_async_callback(info.close)
+    return info, InProcessLocker()
 
 
 async def _redis(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> tuple[InfoStore, Locker]:
@@ -151,7 +170,7 @@ async def _s3(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Da
     return store
 
 
-async def _filesystem(settings: Settings, metrics: Metrics) -> DataStore:
+async def _filesystem(settings: Settings, metrics: Metrics, *, look_only: bool) -> DataStore:
     try:
         data = FilesystemDataStore(
             settings.data_dir,
@@ -163,7 +182,8 @@ async def _filesystem(settings: Settings, metrics: Metrics) -> DataStore:
         )
     except ValueError as error:
         raise SettingsError(str(error)) from None
-    await data.prepare()
+    if not look_only:
+        await data.prepare()
     return data
 
 

@@ -1,22 +1,20 @@
-"""Lets uploads expire, drives on what stands half-way, and removes what nobody needs any more."""
+"""Lets uploads expire, drives on what stands half-way, and removes what nobody needs any more: pass after pass."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 
+from tusfleet.janitor.gauges import Gauges
+from tusfleet.janitor.pool import each
+from tusfleet.janitor.report import Action, Outcome, Report
+from tusfleet.janitor.steps import Step, overdue, steps
 from tusfleet.observability.logs import LOGGER
-from tusfleet.uploads.concatenate import drive
 from tusfleet.uploads.context import Context
-from tusfleet.uploads.errors import UploadError
-from tusfleet.uploads.finish import finish
-from tusfleet.uploads.models import Query, State, Upload
-from tusfleet.uploads.ports import Lease
-from tusfleet.uploads.terminate import expire, forget, free
+from tusfleet.uploads.errors import Draining, FenceLost, Locked, Unavailable, UploadError
+from tusfleet.uploads.models import State, Upload
 
 logger = logging.getLogger(LOGGER)
 
@@ -24,148 +22,202 @@ LEFTOVER_SECONDS = 60.0
 """Bytes without a record are removed at this age: a creation has both within milliseconds."""
 
 LEFTOVER_PAUSE = 3600.0
-"""Seconds between two looks for bytes without a record: each looks at every unfinished file, and few find anything."""
+"""Seconds between two looks for what died half-way: each looks at every unfinished file, and few find anything."""
 
-PAGE = 100
-"""Records taken at a time."""
+LOOK_AGAIN = 600.0
+"""Seconds after which such a look is repeated that failed."""
 
-_GONE = frozenset({State.EXPIRED, State.FAILED})
-_TERMINATED = frozenset({State.TERMINATED})
+AT_ONCE = 8
+"""Uploads worked on at a time: enough to hide the way to a bucket, too few for requests to notice."""
+
+MOST_PER_PASS = 2_000
+"""Uploads one step takes in one pass: a few seconds. With more of them, the other steps have their turn in between."""
+
+OVERDUE_COUNTED = 10_000
+"""So many overdue uploads are counted at most: beyond it, the number tells nothing more."""
+
+SICK_AFTER = 16
+"""Uploads in a row for which a store is not available although it answers: it lets us look, and nothing else."""
+
+LONGEST_PAUSE = 120.0
+"""Seconds between two passes at most while a store is sick; the pause doubles up to it."""
+
+MOST_DOUBLINGS = 16
+"""So often the pause doubles at most: from the shortest interval to beyond the longest pause."""
 
 
 class Sweeper:
-    """One pass after the other over what the stores hold; each step is one that may be repeated or cut short.
+    """One pass after the other over what the stores hold.
 
     Parameters:
         context: what the use cases work with.
         interval: pause between two passes in seconds.
         tombstone_ttl: how long expired and failed uploads are remembered.
+        leftover_age: seconds for which bytes without a record must have been left alone before they are removed.
+        leftover_pause: seconds between two looks for what died half-way.
     """
 
-    def __init__(self, context: Context, interval: float, tombstone_ttl: timedelta) -> None:
+    def __init__(
+        self,
+        context: Context,
+        interval: float,
+        tombstone_ttl: timedelta,
+        *,
+        leftover_age: float = LEFTOVER_SECONDS,
+        leftover_pause: float = LEFTOVER_PAUSE,
+    ) -> None:
         self._context = context
         self._interval = interval
-        self._tombstone_ttl = tombstone_ttl
-        self._mended = False
-        self._look_for_leftovers_at = float("-inf")
+        self._steps = steps(tombstone_ttl, leftover_age, leftover_pause)
+        self._gauges = Gauges(context.metrics, _now)
+        # Where rounds stand that did not fit into one pass, and when those are due that are not made in every one.
+        self._found: dict[Action, AsyncGenerator[Upload, None]] = {}
+        self._due: dict[Action, float] = {}
+        self._in_a_row = 0
 
-    async def run(self) -> None:
-        """Sweep until cancelled."""
-        while True:
-            await self.sweep()
-            await asyncio.sleep(self._interval)
+    async def run(self, most: int = MOST_PER_PASS) -> None:
+        """Sweep until cancelled.
 
-    async def sweep(self) -> None:
-        """Make one pass. What fails is logged and left to the next one."""
-        # What has all of its bytes is finished rather than expired, however long the server was away.
-        for step in (self._mend, self._drive_on, self._expire, self._bury, self._clear_leftovers):
-            try:
-                await step()
-            except UploadError as error:
-                logger.warning("The sweeper could not finish: %s", error.detail, extra={"reason": error.code})
-
-    async def _mend(self) -> None:
-        """Free, once after a start, what tombstones still hold: others may have its place from then on."""
-        if self._mended:
-            return
-        async for upload in self._every(Query(states=_GONE | _TERMINATED)):
-            if upload.placement:
-                async with self._unless_used(upload.id) as lease:
-                    with _left_for_later(upload):
-                        if lease is not None and (current := await self._unchanged(upload, lease)):
-                            await free(self._context, current, lease)
-        self._mended = True
-
-    async def _expire(self) -> None:
-        alive = frozenset({State.OPEN, State.FINISHING, State.FINISHED})
-        async for upload in self._every(Query(states=alive, expires_before=self._context.clock())):
-            with _left_for_later(upload):
-                if await expire(self._context, upload):
-                    logger.info("An upload expired", extra={"upload_id": upload.id})
-
-    async def _drive_on(self) -> None:
-        """Finish what has all of its bytes, and merge final uploads whose parts are there."""
-        async for upload in self._every(Query(states=frozenset({State.FINISHING}), finals=False)):
-            async with self._unless_used(upload.id) as lease:
-                with _left_for_later(upload):
-                    if lease is not None and (current := await self._context.current(lease)):
-                        await finish(self._context, current, lease)
-        async for upload in self._every(Query(states=frozenset({State.OPEN, State.FINISHING}), finals=True)):
-            with _left_for_later(upload):
-                await drive(self._context, upload)
-
-    async def _bury(self) -> None:
-        """Forget tombstones, after making sure that their bytes are gone: who made them may have died before that."""
-        now = self._context.clock()
-        for states, before in ((_TERMINATED, now), (_GONE, now - self._tombstone_ttl)):
-            async for upload in self._every(Query(states=states, ended_before=before)):
-                async with self._unless_used(upload.id) as lease:
-                    with _left_for_later(upload):
-                        if lease is not None and (current := await self._unchanged(upload, lease)):
-                            await forget(self._context, current)
-
-    async def _clear_leftovers(self) -> None:
-        """Remove bytes that no record speaks of any more."""
-        now = asyncio.get_running_loop().time()
-        if now < self._look_for_leftovers_at:
-            return
-        batch = []
-        async for found in self._context.data.leftovers(LEFTOVER_SECONDS):
-            batch.append(found)
-            if len(batch) == PAGE:
-                await self._clear(batch)
-                batch = []
-        await self._clear(batch)
-        self._look_for_leftovers_at = now + LEFTOVER_PAUSE
-
-    async def _clear(self, batch: list[Upload]) -> None:
-        # Nearly all have a record: that is found out for many at once.
-        records = await self._context.info.read_many([found.id for found in batch])
-        for found, record in zip(batch, records, strict=True):
-            if record is not None and self._context.data.references(record, found):
-                continue
-            # Under the lease: an id may be used again, and its new bytes must not be taken for the old ones.
-            async with self._unless_used(found.id) as lease:
-                with _left_for_later(found):
-                    if lease is None:
-                        continue
-                    record = await self._context.current(lease)
-                    if record is None or not self._context.data.references(record, found):
-                        await self._context.data.abort(found)
-
-    async def _unchanged(self, upload: Upload, lease: Lease) -> Upload | None:
-        """The record under the lease if it is still as the scan gave it: its place may be another's by now."""
-        current = await self._context.current(lease)
-        if current is None or replace(current, fence=upload.fence) != upload:
-            return None
-        return current
-
-    @asynccontextmanager
-    async def _unless_used(self, id: str) -> AsyncIterator[Lease | None]:
-        """Hold the lease of an upload; None when somebody else does, who is not disturbed."""
-        lease = await self._context.locker.try_acquire(id)
+        Parameters:
+            most: so many uploads each step takes in one pass.
+        """
+        self._due.clear()  # what others have left half-done meanwhile is looked for at once
+        self._gauges.begin()
+        early = 0
         try:
-            yield lease
+            while True:
+                report = await self.sweep(most=most)
+                early = min(early + 1, MOST_DOUBLINGS) if report.ended_early else 0
+                pause = min(self._interval * 2**early, max(self._interval, LONGEST_PAUSE))
+                _tell(report, pause)
+                await asyncio.sleep(0 if report.more and not early else pause)
         finally:
-            if lease is not None:
-                await lease.release()
+            self._gauges.end()
+            for found in self._found.values():
+                await found.aclose()
+            self._found.clear()
 
-    async def _every(self, query: Query) -> AsyncIterator[Upload]:
-        cursor = None
-        while True:
-            page = await self._context.info.scan(query, PAGE, cursor)
-            for upload in page.uploads:
-                yield upload
-            cursor = page.cursor
-            if cursor is None:
-                return
+    async def sweep(self, *, most: float = float("inf"), dry_run: bool = False) -> Report:
+        """Make one pass; what fails for one upload is left to the next pass, and a sick store ends it.
+
+        Parameters:
+            most: so many uploads each step takes; the next pass goes on where this one stopped.
+            dry_run: change nothing, and tell what would be done.
+        """
+        report = Report(dry_run)
+        began = _now()
+        self._in_a_row = 0
+        for step in self._steps:
+            if report.ended_early is None and _now() >= self._due.get(step.action, 0.0):
+                await self._round(step, report, most)
+        report.seconds = _now() - began
+        if not dry_run:
+            self._gauges.pass_ended(report.seconds)
+        return report
+
+    async def _round(self, step: Step, report: Report, most: float) -> None:
+        """Carry out one step for all it finds, or for a part of that."""
+        failed = report.failed
+        found = self._found.pop(step.action, None) or step.find(self._context)
+        ended = True
+        try:
+            ended = await each(found, lambda one: self._carry_out(step, one, report), at_once=AT_ONCE, most=most)
+        except UploadError as error:
+            if step.pause:
+                report.fail(step.action, None, error)  # one that may look at records need not be able to list bytes
+            else:
+                report.ended_early = error
+        finally:
+            if ended:
+                await found.aclose()
+        if not ended:
+            self._found[step.action] = found
+            report.more = True
+        await self._look_back(step, report, failed=report.failed > failed, ended=ended)
+
+    async def _look_back(self, step: Step, report: Report, *, failed: bool, ended: bool) -> None:
+        """Note, after a round or a part of one, when the next is due and what the fleet looks like now."""
+        failed = failed or report.ended_early is not None
+        if step.pause and ended:
+            self._due[step.action] = _now() + (min(LOOK_AGAIN, step.pause) if failed else step.pause)
+        if step.action is Action.EXPIRE and failed:
+            # Some may be tombstones by now that still have their bytes.
+            again = _now() + LOOK_AGAIN
+            self._due[Action.FREE] = min(self._due.get(Action.FREE, again), again)
+        if report.dry_run or report.ended_early is not None:
+            return
+        if step.action is Action.MERGE and ended and Action.FINISH not in self._found:
+            self._gauges.round_ended()
+        elif step.action is Action.EXPIRE:
+            tally = report.tallies[step.action]
+            try:
+                self._gauges.overdue(tally.left + tally.failed if ended else await self._count_overdue())
+            except UploadError as error:
+                report.ended_early = error
+
+    async def _carry_out(self, step: Step, upload: Upload, report: Report) -> bool:
+        """Do a step for one upload, or only look; tell whether to go on with others."""
+        try:
+            outcome = await (step.preview if report.dry_run else step.act)(self._context, upload)
+        except (Draining, FenceLost, Locked):
+            outcome = Outcome.LEFT  # somebody else has taken it
+        except UploadError as error:
+            outcome = Outcome.FAILED
+            report.fail(step.action, upload, error)
+            if isinstance(error, Unavailable) and report.ended_early is None:
+                # Probes write: a dry run takes the store at its word.
+                report.ended_early = error if report.dry_run else await self._sickness(error)
+        else:
+            if outcome is Outcome.DONE:
+                self._in_a_row = 0
+            if outcome is not None:
+                report.count(step.action, upload, outcome)
+        if outcome is not None and not report.dry_run:
+            self._context.metrics.janitor_items.labels(step.action.value, outcome.value).inc()
+            if outcome is not Outcome.DONE and upload.state is State.FINISHING:
+                self._gauges.stuck(upload.id)
+        return report.ended_early is None
+
+    async def _sickness(self, error: Unavailable) -> UploadError | None:
+        """What is wrong with a store when something is; None when it was about one upload."""
+        self._in_a_row += 1
+        if self._in_a_row >= SICK_AFTER:
+            return error
+        try:
+            await self._context.info.probe()
+            await self._context.data.probe()
+        except UploadError as sick:
+            return sick
+        return None
+
+    async def _count_overdue(self) -> int:
+        count = 0
+        found = overdue(self._context)
+        try:
+            async for _ in found:
+                count += 1
+                if count == OVERDUE_COUNTED:
+                    break
+        finally:
+            await found.aclose()
+        return count
 
 
-@contextmanager
-def _left_for_later(upload: Upload) -> Iterator[None]:
-    """Leave what cannot be done now for one upload to the next pass: it holds up none of the others."""
-    try:
-        yield
-    except UploadError as error:
-        extra = {"upload_id": upload.id, "reason": error.code}
-        logger.warning("The sweeper cannot go on with an upload now: %s", error.detail, extra=extra)
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _tell(report: Report, pause: float) -> None:
+    """Write what a pass did to the log, when it did something."""
+    if report.ended_early is not None:
+        # One line: what failed before it failed for the same reason.
+        message = "The janitor gave up a pass (%s) and tries again in %g s: %s"
+        extra = {"reason": report.ended_early.code}
+        logger.warning(message, report.line(), pause, report.ended_early.detail, extra=extra)
+        return
+    for failure in report.failures:
+        fields = {"upload_id": failure.upload_id, "reason": failure.reason}
+        logger.warning("The janitor cannot %s now: %s", failure.action.value, failure.detail, extra=fields)
+    if report.eventful:
+        milliseconds = {"milliseconds": round(report.seconds * 1000)}
+        logger.info("A pass of the janitor: %s", report.line(), extra=milliseconds)

@@ -114,6 +114,38 @@ class Metrics:
         self.buffer_waits = Gauge(
             "buffer_waits", "Uploads that wait for a part buffer.", registry=self.registry, namespace=NAMESPACE
         )
+        self.janitor_items = Counter(
+            "janitor_items",
+            "Uploads the janitor came to, by what was to be done and how it went.",
+            ("action", "outcome"),
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.janitor_pass_seconds = Histogram(
+            "janitor_pass_seconds",
+            "Time of one pass of the janitor over what the stores hold.",
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.janitor_overdue = Gauge(
+            "janitor_overdue",
+            "Uploads whose time is over and that the last pass left; it stops counting at about 10,000.",
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.janitor_finishing_seconds = Gauge(
+            "janitor_oldest_finishing_seconds",
+            "Time since the janitor met the upload that has had all of its bytes, unfinished, for longest.",
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
+        self.janitor_leading = Gauge(
+            "janitor_leading",
+            "Whether this process does the janitor's work.",
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
         self.offsets_lost = Counter(
             "offsets_lost",
             "Uploads whose acknowledged bytes were missing; more than 0 is a defect.",
