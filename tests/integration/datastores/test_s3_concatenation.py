@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
 import pytest
 
 from tests.integration.datastores.s3_means import MIB, finished, new_upload, opened, placement_of, with_credentials
+from tests.kits import datastore as kit
 from tests.kits.datastore import some_bytes
 from tests.testbed.faults import S3Proxy
 from tests.testbed.s3 import Bucket
@@ -18,6 +20,7 @@ from tests.testbed.s3_faults import LoseReply, Refuse
 from tusfleet.datastores.s3.copying import Copying
 from tusfleet.datastores.s3.outgoing import Means
 from tusfleet.datastores.s3.placement import S3Placement
+from tusfleet.datastores.s3.store import S3DataStore
 from tusfleet.uploads.errors import DataLost, Unavailable
 from tusfleet.uploads.models import ConcatKind, Upload
 
@@ -60,11 +63,12 @@ async def joined(means: Means, bucket: Bucket, contents: Sequence[bytes], **meta
     upload = final(*contents, **metadata)
     placement = await Copying(means).concatenate(upload, await partials(means, *contents))
     assert placement.size == upload.length
-    key = completed(bucket, placement) if placement.whole is None else placement.key or ""
     whole = b"".join(contents)
-    assert bucket.sha256(key) == hashlib.sha256(whole).hexdigest()
     if placement.whole is None:
         assert placement.checksum == crc32(whole)
+    done = await kit.finish(S3DataStore(means), replace(upload, placement=placement.json(), offset=len(whole)))
+    key = placement_of(done).key or ""
+    assert bucket.sha256(key) == hashlib.sha256(whole).hexdigest()
     assert S3Placement.of(placement.json()) == placement
     return placement
 
@@ -139,6 +143,28 @@ async def test_a_partial_that_is_gone_or_replaced_is_lost_and_nothing_is_left(me
             assert means.pool.used == 0
     with pytest.raises(DataLost):
         await Copying(means).concatenate(final(b"x"), [new_upload(1, ConcatKind.PARTIAL)])
+
+
+async def test_partials_that_were_sent_in_parts_are_joined_by_the_store(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_credentials(bucket.server, monkeypatch)
+    contents = [some_bytes(length, seed=length) for length in (18 * MIB + 1, 3, 11 * MIB)]
+    whole = b"".join(contents)
+    async with opened(bucket, key_template="{filename}") as means:
+        store = S3DataStore(means)
+        uploads = [await kit.finished(store, content, kind=ConcatKind.PARTIAL, name="part") for content in contents]
+        assert all((placement_of(upload).key or "").startswith(".partials/") for upload in uploads)
+        record = done = final(*contents, filename="whole")
+        for _ in range(2):
+            placement = await store.concatenate(record, uploads)
+            done = await kit.finish(store, replace(record, placement=placement, offset=len(whole)))
+            assert placement_of(done).key == "whole"
+            assert bucket.sha256("whole") == hashlib.sha256(whole).hexdigest()
+        assert await kit.content_of(store, done, MIB, MIB + 9) == whole[MIB : MIB + 9]
+        assert bucket.multipart_uploads() == []
+        with pytest.raises(DataLost):
+            await store.concatenate(final(*contents), [*uploads[:2], replace(uploads[2], placement={})])
 
 
 async def test_it_may_be_repeated_before_and_after_the_end(means: Means, bucket: Bucket) -> None:

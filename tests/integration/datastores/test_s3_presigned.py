@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 
 from tests.integration.datastores.s3_means import finished, new_upload, opened, with_credentials
 from tests.kits.datastore import some_bytes
+from tests.servers import serving
 from tests.testbed.s3 import SECRET_KEY, Bucket
 from tusfleet.datastores.s3.outgoing import Means
 from tusfleet.datastores.s3.presigned import LONGEST, presigned
@@ -79,3 +82,26 @@ async def test_without_credentials_there_is_no_url(bucket: Bucket, monkeypatch: 
     async with opened(bucket) as means:
         with pytest.raises(Unavailable, match="no AWS credentials"):
             await url_of(means, upload)
+
+
+def test_a_server_sends_clients_to_the_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    flags = [
+        *("--datastore", "s3", "--downloads", "redirect", "--s3-presigned-ttl", "90s", "--key-template", "{filename}"),
+        *("--s3-bucket", bucket.name, "--s3-endpoint", bucket.endpoint, "--s3-region", bucket.server.region),
+    ]
+    name = base64.b64encode(b"a page.html").decode()
+    fields = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Length": "5",
+        "Upload-Metadata": f"filename {name},filetype {base64.b64encode(b'text/html').decode()}",
+        "Content-Type": "application/offset+octet-stream",
+    }
+    with serving(tmp_path, *flags, environment=bucket.server.credentials) as server:
+        location = httpx.post(server.url, headers=fields, content=b"bytes").headers["location"]
+        answer = httpx.get(location)
+        assert (answer.status_code, answer.headers["cache-control"]) == (307, "no-store")
+        assert parse_qs(urlsplit(answer.headers["location"]).query)["X-Amz-Expires"] == ["90"]
+        fetched = httpx.get(location, follow_redirects=True, headers={"Range": "bytes=1-3"})
+        assert (fetched.status_code, fetched.content) == (206, b"yte")
+        assert fetched.headers["content-type"] == "application/octet-stream"
+        assert fetched.headers["content-disposition"] == 'attachment; filename="a page.html"'

@@ -38,12 +38,13 @@ MISSING = frozenset({"NoSuchKey", "NotFound", TAKEN})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An object with bytes of an upload; `etag` is that of exactly these bytes, "" when it is unknown."""
+    """An object with bytes of an upload; `etag` and `checksum` are those of exactly these bytes, "" when unknown."""
 
     bucket: str
     key: str
     size: int
     etag: str = ""
+    checksum: str = ""
 
     async def open(self, client: S3Client, span: tuple[int, int] | None = None) -> Any:
         """The body of all bytes, or of those of `span`, which has at least one; whoever asks for it closes it.
@@ -103,7 +104,8 @@ def source_of(naming: Naming, placement: S3Placement) -> Source | None:
     """The one object that has all bytes of an upload without parts; None when the record has them."""
     bucket = naming.bucket(placement)
     if placement.whole is not None:
-        return Source(bucket, placement.key or "", placement.whole.size, placement.whole.etag)
+        whole = placement.whole
+        return Source(bucket, placement.key or "", whole.size, whole.etag, whole.checksum)
     if placement.tail is not None and placement.tail.key is not None:
         return Source(bucket, placement.tail.key, placement.tail.size)
     return None
