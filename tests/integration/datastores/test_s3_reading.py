@@ -111,7 +111,7 @@ async def test_tails_are_read_from_the_record_and_from_their_objects(means: Mean
 
 async def test_parts_that_are_not_completed_are_said_to_be_unreadable(means: Means, bucket: Bucket) -> None:
     placement = placement_of(new_upload(1))
-    placement = replace(placement, bucket=bucket.name, key="k", multipart="m", parts="1.9.-61.;", count=1, stored=9)
+    placement = replace(placement, bucket=bucket.name, key="k", multipart="m", parts=("1.9.-61.",), count=1, stored=9)
     for state in (State.OPEN, State.FINISHING):
         with pytest.raises(NotFound, match="only once it is finished"):
             await all_of(means, replace(unfinished(9, placement.json()), state=state))

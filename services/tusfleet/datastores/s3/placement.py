@@ -1,14 +1,14 @@
 """What the record of an upload tells about its bytes in S3: a typed view of the opaque placement.
 
-In the record it is small and cheap to commit, with 10,000 parts too: `parts` is one text that only ever grows at its
-end (35 bytes a part), so an info store may send what was added rather than all of it, and everything that an append
-needs stands beside it. Only the end of an upload reads that text.
+In the record it is small and cheap to commit, with 10,000 parts too: `parts` is a list of short texts (38 bytes a part)
+that only ever grows at its end, so an info store may send what was added rather than all of it, and everything that an
+append needs stands beside it. Only the end of an upload reads those texts.
 
 Fields of the JSON value; those that say nothing are left out:
 
     bucket, key      where the object is, or will be. A hook may set them before any byte has come.
     multipart        id of the multipart upload; absent until the first full part.
-    parts            `number.size.etag.checksum;` for each part in order. The number is left out when it is one more
+    parts            `number.size.etag.checksum` for each part in order. The number is left out when it is one more
                      than that before, the size when it is the same; an ETag of 32 hex digits is written in base64.
     count, stored    parts, and bytes in them.  last: number and size of the last part.
     checksum         CRC of all bytes in parts, from which that of the whole object follows.
@@ -76,7 +76,7 @@ class S3Placement:
     bucket: str | None = None
     key: str | None = None
     multipart: str | None = None
-    parts: str = ""
+    parts: tuple[str, ...] = ()
     count: int = 0
     stored: int = 0
     last_number: int = 0
@@ -99,7 +99,7 @@ class S3Placement:
             bucket=values.get("bucket"),
             key=values.get("key"),
             multipart=values.get("multipart"),
-            parts=values.get("parts", ""),
+            parts=tuple(values.get("parts", ())),
             count=values.get("count", 0),
             stored=values.get("stored", 0),
             last_number=number,
@@ -121,7 +121,7 @@ class S3Placement:
             values |= {"next": self.next, "ahead": self.ahead, "fence": self.fence}
         if self.count:
             values |= {
-                "parts": self.parts,
+                "parts": list(self.parts),
                 "count": self.count,
                 "stored": self.stored,
                 "last": [self.last_number, self.last_size],
@@ -151,7 +151,7 @@ class S3Placement:
         size = "" if part.size == self.last_size else part.size
         return replace(
             self.without_tail(),
-            parts=f"{self.parts}{number}.{size}.{_packed(part.etag)}.{part.checksum};",
+            parts=(*self.parts, f"{number}.{size}.{_packed(part.etag)}.{part.checksum}"),
             count=self.count + 1,
             stored=self.stored + part.size,
             last_number=part.number,
@@ -178,7 +178,7 @@ class S3Placement:
     def all_parts(self) -> Iterator[Part]:
         """Every part in order."""
         number = size = 0
-        for entry in self.parts.split(";")[:-1]:
+        for entry in self.parts:
             given, length, etag, checksum = entry.split(".")
             number = int(given) if given else number + 1
             size = int(length) if length else size

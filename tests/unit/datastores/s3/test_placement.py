@@ -35,7 +35,7 @@ def test_parts_are_read_as_they_were_written(steps: list[tuple[int, int, str, in
         before = placement.parts
         placement = placement.with_part(part, value)
         parts.append(part)
-        assert placement.parts.startswith(before)
+        assert placement.parts[:-1] == before
     again = through_json(placement)
     assert again == placement
     assert list(again.all_parts()) == parts
@@ -69,7 +69,7 @@ def test_ten_thousand_parts_stay_small() -> None:
     for number in range(1, 10_001):
         digest = hashlib.md5(b"%d" % number, usedforsecurity=False).hexdigest()
         placement = placement.with_part(Part(number, 8 * MIB, digest, CRC32.encode(zlib.crc32(b"%d" % number))), 0)
-    assert len(json.dumps(placement.json())) < 360_000
+    assert len(json.dumps(placement.json())) < 400_000
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
