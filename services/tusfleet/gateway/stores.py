@@ -55,7 +55,7 @@ async def open_stores(
         Unavailable: a store cannot be reached, or does not let us in; one sentence.
     """
     if settings.infostore is InfoStoreKind.REDIS:
-        info, locker = await _redis(settings, metrics, stack)
+        info, locker = await _redis(settings, metrics, stack, look_only=look_only)
     else:
         opened = _sqlite_to_look_at(settings, stack) if look_only else _sqlite(settings, metrics, crew, stack)
         info, locker = await opened
@@ -93,7 +93,9 @@ async def _sqlite_to_look_at(settings: Settings, stack: AsyncExitStack) -> tuple
     return info, InProcessLocker()
 
 
-async def _redis(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> tuple[InfoStore, Locker]:
+async def _redis(
+    settings: Settings, metrics: Metrics, stack: AsyncExitStack, *, look_only: bool
+) -> tuple[InfoStore, Locker]:
     try:
         from tusfleet.infostores.redis import RedisInfoStore
         from tusfleet.lockers.redis import RedisLocker
@@ -117,7 +119,7 @@ async def _redis(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         wait_timeout=settings.redis_wait_timeout.total_seconds(),
     )
     try:
-        shards = await open_shards(access, gateway_name(), metrics=metrics)
+        shards = await open_shards(access, gateway_name(), metrics=metrics, make=not look_only)
         stack.push_async_callback(shards.close)
         info = RedisInfoStore(shards, settings.max_store_size)
     except ValueError as error:

@@ -210,9 +210,15 @@ async def _would_expire(context: Context, upload: Upload) -> Outcome | None:
             return None
     elif upload.state is State.FINISHING:
         return None
-    elif upload.state is State.FINISHED and await context.info.finals_of(upload.id):
+    elif upload.state is State.FINISHED and await _waited_for(context, upload):
         return Outcome.LEFT
     return await _would_unless_used(context, upload)
+
+
+async def _waited_for(context: Context, part: Upload) -> bool:
+    """Whether a final upload would still need a part after it had been driven on."""
+    finals = await context.info.read_many(await context.info.finals_of(part.id))
+    return any([final is not None and await _parts_ready(context, final) is False for final in finals])
 
 
 async def _parts_ready(context: Context, final: Upload) -> bool | None:

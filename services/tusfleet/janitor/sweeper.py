@@ -123,8 +123,8 @@ class Sweeper:
         try:
             ended = await each(found, lambda one: self._carry_out(step, one, report), at_once=AT_ONCE, most=most)
         except UploadError as error:
-            if step.pause:
-                report.fail(step.action, None, error)  # one that may look at records need not be able to list bytes
+            if step.action is Action.LEFTOVER:
+                report.fail(step.action, None, error)  # who may use a bucket may not be allowed to list it
             else:
                 report.ended_early = error
         finally:
@@ -166,7 +166,9 @@ class Sweeper:
             report.fail(step.action, upload, error)
             if isinstance(error, Unavailable) and report.ended_early is None:
                 # Probes write: a dry run takes the store at its word.
-                report.ended_early = error if report.dry_run else await self._sickness(error)
+                sick = error if report.dry_run else await self._sickness(error)
+                if sick is not None:
+                    report.ended_early = sick
         else:
             if outcome is Outcome.DONE:
                 self._in_a_row = 0

@@ -15,7 +15,7 @@ from tusfleet.redis_shards.access import RedisAccess, Topology, target_of
 from tusfleet.redis_shards.failures import FAILURES, Failure, passing, told
 from tusfleet.redis_shards.lanes import Command, Lane
 from tusfleet.redis_shards.layout import DEFAULT_SHARDS, MOST_SHARDS, Layout, store_key
-from tusfleet.redis_shards.schema import MIGRATIONS, Migration, brought_up
+from tusfleet.redis_shards.schema import MIGRATIONS, Migration, UnusableStore, brought_up
 from tusfleet.redis_shards.scripts import OPEN, Script
 from tusfleet.redis_shards.topologies import Servers, servers_of
 from tusfleet.uploads.errors import Unavailable
@@ -182,6 +182,7 @@ async def open_shards(
     *,
     metrics: Metrics | None = None,
     migrations: Sequence[Migration] = MIGRATIONS,
+    make: bool = True,
 ) -> Shards:
     """Reach Redis, and make or check the store in it.
 
@@ -190,10 +191,11 @@ async def open_shards(
         gateway: names this process among all that share the store.
         metrics: where times are counted.
         migrations: the versions of the schema.
+        make: whether to make the store when there is none.
 
     Raises:
         ValueError: the URL, the prefix or the number of shards cannot be.
-        UnusableStore: the store is of a newer version, or has another number of shards.
+        UnusableStore: the store is of a newer version, has another number of shards, or is not there.
         Unavailable: Redis cannot be reached, or refuses.
     """
     target = target_of(access.url)
@@ -212,7 +214,12 @@ async def open_shards(
     )
     try:
         key = store_key(access.prefix)
-        noted = await shards.run(OPEN, [key], [len(migrations), access.shards or DEFAULT_SHARDS])
+        if make:
+            noted = await shards.run(OPEN, [key], [len(migrations), access.shards or DEFAULT_SHARDS])
+        else:
+            noted = await shards.command("HMGET", key, "schema", "shards")
+            if noted == [None, None]:
+                raise UnusableStore(f"There is no store {access.prefix!r} in Redis")
         shards.layout = await brought_up(shards, key, noted, migrations)
     except BaseException:
         await shards.close()

@@ -110,7 +110,8 @@ async def _objects(workshop: Workshop, prefix: str, pattern: re.Pattern[str], ag
             key = str(item["Key"])
             match = pattern.fullmatch(key.removeprefix(prefix))
             if match is not None and valid_id(match["id"]) and _old(page, item["LastModified"], age):
-                yield _found(match["id"], item["LastModified"], S3Placement(bucket=bucket, strays=(key,)))
+                placement = S3Placement(bucket=bucket, strays=(key,))
+                yield _found(match["id"], item["LastModified"], placement, item["Size"])
 
 
 async def _pages(workshop: Workshop, operation: str, parameters: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -129,8 +130,8 @@ async def _pages(workshop: Workshop, operation: str, parameters: dict[str, Any])
         marks = following
 
 
-def _found(id: str, since: datetime, placement: S3Placement) -> Upload:
-    return Upload(id, LEFTOVER, since.astimezone(UTC), placement=placement.json())
+def _found(id: str, since: datetime, placement: S3Placement, size: int = 0) -> Upload:
+    return Upload(id, LEFTOVER, since.astimezone(UTC), offset=size, placement=placement.json())
 
 
 def _old(page: Mapping[str, Any], since: datetime, age: float) -> bool:
