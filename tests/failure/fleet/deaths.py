@@ -13,12 +13,16 @@ from random import Random
 
 from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway
 from tests.failure.fleet.passages import WAYS, Passage
-from tests.failure.fleet.points import DIE_AT, TRACE
-from tests.failure.fleet.stores import Place
+from tests.failure.fleet.points import DIE_AT, IN_BUCKET, ON_DISK, TRACE
+from tests.failure.fleet.stores import KINDS, Place
 from tests.servers import Server
+from tests.testbed.s3 import SERVERS
 
 AT_ONCE = 10
 """Deaths that are tried at the same time: most of what they take is waiting for the lease of the dead."""
+
+AT_MOST_MISSED = 0.1
+"""Share of deaths that need not happen: how often a point is reached depends on what is in flight at the same time."""
 
 SEED = "points"
 """The same bytes every time: a death can be tried again by the name of its point."""
@@ -43,6 +47,8 @@ class Toll:
     missed: list[Death] = field(default_factory=list)
     """Those whose point was not reached so often this time: parts that are in flight together take turns."""
     broken: list[str] = field(default_factory=list)
+    sources: set[bytes] = field(default_factory=set)
+    """The contents of all objects that may be there."""
     slowest: float = 0.0
 
 
@@ -57,33 +63,42 @@ def traced(place: Place, way: str, folder: Path) -> Counter[str]:
     return Counter(trace.read_text().splitlines())
 
 
-def deaths(reached: Counter[str], *, every: bool) -> list[Death]:
-    """The deaths to try: the first and the last time of each point, or every time."""
-    return sorted(
+def chosen(reached: Counter[str], kind: str, *, every: bool, share: int, of: int) -> list[Death]:
+    """The deaths that one test of a kind of store tries: the first and the last time of each point, or every time."""
+    all_deaths = [
         Death(point, count)
-        for point, most in reached.items()
+        for point, most in sorted(reached.items())
         for count in (range(1, most + 1) if every else sorted({1, most}))
-    )
+    ]
+    mine = [death for death in all_deaths if every or _kind_for(death) == kind]
+    return [death for death in mine if _number(f"{death} share") % of == share]
 
 
-def share(all_deaths: Sequence[Death], number: int, of: int) -> list[Death]:
-    """One of so many shares; the same death is always in the same one."""
-    return [death for death in all_deaths if zlib.crc32(str(death).encode()) % of == number]
+def _kind_for(death: Death) -> str:
+    """One of the kinds of store on which it can happen."""
+    module = death.point.partition(":")[0]
+    kinds = ("filesystem",) if module in ON_DISK else tuple(SERVERS) if module in IN_BUCKET else KINDS
+    return kinds[_number(str(death)) % len(kinds)]
 
 
-def die(place: Place, way: str, folder: Path, chosen: Sequence[Death]) -> Toll:
+def _number(text: str) -> int:
+    """The same in every process, unlike `hash`."""
+    return zlib.crc32(text.encode())
+
+
+def die(place: Place, way: str, folder: Path, deaths: Sequence[Death]) -> Toll:
     """Have a gateway die each of these deaths, and see that nothing came of it."""
     toll = Toll()
     with gateway(folder / "second", place.backend, *QUICK, kind=ForkedGateway) as second:
 
         def one(number: int) -> None:
             try:
-                _die(place, way, folder / f"{number}", chosen[number], second, toll)
+                _die(place, way, folder / f"{number}", deaths[number], second, toll)
             except (AssertionError, OSError, EOFError) as failure:
-                toll.broken.append(f"{chosen[number]}: {failure!r}")
+                toll.broken.append(f"{deaths[number]}: {failure!r}")
 
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            list(threads.map(one, range(len(chosen))))
+            list(threads.map(one, range(len(deaths))))
     return toll
 
 
@@ -95,7 +110,7 @@ def _die(place: Place, way: str, folder: Path, death: Death, second: Server, tol
     first.start()
     passage = Passage(first, second)
     try:
-        WAYS[way](passage, place, Random(SEED))
+        toll.sources |= set(WAYS[way](passage, place, Random(SEED)))
         if passage.died is None:
             # What stands behind the last answer may be reached after it.
             first.process.wait(AFTER_ALL_SECONDS)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import json
 import os
@@ -26,6 +27,9 @@ NEEDED = (
     "tusfleet.lockers.redis",
     # Imported when the API is built, which takes longer than everything else of a start.
     "pydantic.v1",
+    "tusfleet.datastores.s3.store",
+    "botocore.loaders",
+    "botocore.session",
 )
 """What a gateway loads when it starts."""
 
@@ -47,6 +51,7 @@ def _load() -> None:
     """Import all that a gateway needs, and have it tell which steps belong to a request."""
     for name in NEEDED:
         importlib.import_module(name)
+    _keep_descriptions()
     from tusfleet.gateway.endpoint import UploadEndpoint
 
     answer = UploadEndpoint.__call__
@@ -56,6 +61,18 @@ def _load() -> None:
         return answer(self, scope, receive, send)
 
     UploadEndpoint.__call__ = counted  # type: ignore[method-assign, assignment]
+
+
+def _keep_descriptions() -> None:
+    """Have botocore read its description of S3 here, and no more: that takes longer than the rest of a start."""
+    from botocore.loaders import JSONFileLoader
+    from botocore.session import Session
+
+    JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)
+    JSONFileLoader.__hash__ = lambda self: hash(JSONFileLoader)  # type: ignore[assignment, method-assign]
+    JSONFileLoader.__eq__ = lambda self, other: isinstance(other, JSONFileLoader)
+    session = Session()  # type: ignore[no-untyped-call]
+    session.create_client("s3", "us-east-1", aws_access_key_id="none", aws_secret_access_key="none").close()
 
 
 def _become(task: dict[str, Any]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
-from tests.failure.client import KIB, MIB, ask, concatenate, create, head, id_of, offset_of, patch
+from tests.failure.client import KIB, MIB, Wire, ask, concatenate, create, head, id_of, offset_of, patch
 from tests.failure.fleet.stores import PART, Place
 from tests.raw_http import Response
 from tests.servers import Server
@@ -62,38 +63,69 @@ class Sent:
     passage: Passage
     data: bytes
     headers: dict[str, str] = field(default_factory=dict)
+    checked: bool = False
+    """Whether every request announces its checksum."""
+    deferred: bool = False
+    """Whether the length is told with the last bytes, or behind them."""
     path: str = ""
     acknowledged: int = 0
 
     def begin(self, first: int = 0) -> None:
         """Create it, with its first bytes when there are some; who is told no URL begins again."""
         body = self.data[:first] if first else None
-        self.path = self.passage.until_answered(lambda server: create(server, len(self.data), self.headers, body))
+        length = None if self.deferred else len(self.data)
+        self.path = self.passage.until_answered(lambda server: create(server, length, self.headers, body))
         self.acknowledged = first
 
-    def send(self, size: int) -> None:
-        """Bring `size` more bytes across, in as many requests as it takes."""
+    def send(self, size: int, *, tells: bool = False) -> None:
+        """Bring `size` more bytes across, in as many requests as it takes; perhaps one `tells` the length."""
         goal = min(self.acknowledged + size, len(self.data))
         for _ in range(TRIES):
-            if self.acknowledged >= goal:
+            if self.acknowledged >= goal and not (tells and self.deferred):
                 return
             try:
-                self._patch(goal)
+                self._patch(goal, tells=tells)
             except GONE:
                 assert self.passage.died is None, "the second gateway is gone too"
                 self.passage.died = time.monotonic()
                 self.recover(goal)
         raise AssertionError(f"{self.path} stays at {self.acknowledged} of {goal}")
 
-    def _patch(self, goal: int) -> None:
+    def _patch(self, goal: int, *, tells: bool) -> None:
         start = self.acknowledged
-        answer = patch(self.passage.server, self.path, start, self.data[start:goal])
+        body = self.data[start:goal]
+        fields = {}
+        if self.checked:
+            fields["Upload-Checksum"] = f"sha1 {b64encode(hashlib.sha1(body).digest()).decode()}"
+        if tells and self.deferred:
+            fields["Upload-Length"] = f"{len(self.data)}"
+        answer = patch(self.passage.server, self.path, start, body, fields)
         if answer.status in TRY_AGAIN:
             self.recover(goal)
             return
         assert answer.status == 204, (answer.status, answer.body, self.path)
         assert offset_of(answer) == goal
         self.acknowledged = goal
+        self.deferred = self.deferred and not tells
+
+    def hang(self, size: int, *, chunked: bool = False) -> Wire:
+        """Begin a PATCH that brings `size` bytes and never ends; gives its connection."""
+        return self.passage.until_answered(lambda server: self._half(server, size, chunked=chunked))
+
+    def _half(self, server: Server, size: int, *, chunked: bool) -> Wire:
+        wire = Wire(server)
+        bytes_ = self.data[self.acknowledged : self.acknowledged + size]
+        try:
+            wire.patch(self.path, self.acknowledged, None if chunked else size + 1)
+            (wire.send_chunk if chunked else wire.send)(bytes_)
+        except GONE:
+            wire.close()
+            raise
+        return wire
+
+    def recover_after(self, size: int) -> None:
+        """Ask where it stands, when `size` more bytes may have arrived."""
+        self.recover(self.acknowledged + size)
 
     def recover(self, sent: int) -> None:
         """Ask where it stands, and hold the answer to what was acknowledged before."""
@@ -104,7 +136,9 @@ class Sent:
             assert self.passage.takeover < TAKEOVER_SECONDS, f"{self.passage.takeover:.1f} s to take over {self.path}"
         low, offset = self.acknowledged, offset_of(answer)
         assert low <= offset <= sent, f"{self.path}: acknowledged {low}, sent {sent}, but it stands at {offset}"
+        assert not self.checked or offset in (low, sent), f"{self.path}: {offset} is inside of a checked request"
         self.acknowledged = offset
+        self.deferred = self.deferred and "upload-length" not in answer
 
     def _asked_until_told(self) -> Response:
         for _ in range(TRIES):
@@ -164,19 +198,52 @@ def with_creation(passage: Passage, place: Place, numbers: Random) -> list[bytes
 def concatenation(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
     """A final upload of parts, of which some are smaller than what S3 copies; and one made before its last part."""
     sent = [Sent(passage, numbers.randbytes(size), {"Upload-Concat": "partial"}) for size in (PART + KIB, 7000, 3000)]
+    sent[2].deferred = True
     for one in sent:
         one.begin()
     for one in sent[:2]:
         one.send(len(one.data))
     paths = [one.path for one in sent]
     early = passage.until_answered(lambda server: concatenate(server, paths))
-    sent[2].send(len(sent[2].data))
+    sent[2].send(len(sent[2].data), tells=True)
     late = passage.until_answered(lambda server: concatenate(server, paths[:2]))
     data = [one.data for one in sent]
     for path, whole in ((early, b"".join(data)), (late, b"".join(data[:2]))):
         _merged(passage.second, path, len(whole))
         finished(passage.second, place, path, whole)
     return [*data, b"".join(data), b"".join(data[:2])]
+
+
+def checked_and_deferred(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
+    """Requests that count as a whole or not at all; lengths told with the last bytes, and behind them."""
+    pieces = (PART + MIB, 200 * KIB)
+    checked = Sent(passage, numbers.randbytes(sum(pieces)), checked=True)
+    checked.begin()
+    for size in pieces:
+        checked.send(size)
+    sent = [Sent(passage, numbers.randbytes(300 * KIB), deferred=True) for _ in range(2)]
+    for one, last in zip(sent, (100 * KIB, 0), strict=True):
+        one.begin()
+        one.send(len(one.data) - last)
+        one.send(last, tells=True)
+    for one in (checked, *sent):
+        one.check(place)
+    return [checked.data, *(one.data for one in sent)]
+
+
+def interrupted(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
+    """Requests that hang in the middle; a HEAD and a PATCH have them let go, and the last is cut."""
+    sent = Sent(passage, numbers.randbytes(PART + MIB))
+    sent.begin()
+    for size, again in ((PART // 2, sent.recover_after), (300 * KIB, sent.send)):
+        hanging = sent.hang(size)
+        again(size)
+        hanging.close()
+    sent.hang(100 * KIB, chunked=True).close()
+    sent.recover_after(100 * KIB)
+    sent.send(len(sent.data))
+    sent.check(place)
+    return [sent.data]
 
 
 def _merged(server: Server, path: str, size: int) -> None:
@@ -195,5 +262,7 @@ WAYS: dict[str, Callable[[Passage, Place, Random], list[bytes]]] = {
     "several requests": several_requests,
     "with creation": with_creation,
     "concatenation": concatenation,
+    "checked and deferred": checked_and_deferred,
+    "interrupted": interrupted,
 }
 """What every death is tried on; each gives the contents of all objects that it made."""

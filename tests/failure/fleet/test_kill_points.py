@@ -1,30 +1,68 @@
 """Kill -9 at every await point of create, append, finish and concatenate; the upload goes on at another gateway.
 
 What is checked after each death: the offset told is one that the client may go on from, with everything acknowledged;
-the upload goes on within the promised time; the object, read past the gateways, has the SHA-256 of the source.
+the upload goes on within the promised time; the object, read past the gateways, has the SHA-256 of the source; and no
+other object has come into being.
+
+By itself a run tries each death on one of the stores it can happen on: the same one every time. With
+TUSFLEET_TEST_EVERY_DEATH=1 it tries each on all of them, and each point as often as it is reached.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from tests.failure.fleet.deaths import deaths, die, share, traced
+from tests.failure.fleet.deaths import AT_MOST_MISSED, chosen, die, traced
 from tests.failure.fleet.gateways import need_forks
 from tests.failure.fleet.passages import WAYS
-from tests.failure.fleet.stores import Place
+from tests.failure.fleet.points import listed
+from tests.failure.fleet.stores import Place, Stores
+from tests.failure.fleet.unreached import UNREACHED, point_of
+from tests.testbed.fixtures import need
+from tests.testbed.redis_topologies import RedisTopology
 
-SHARES = 2
+EVERY = bool(os.environ.get("TUSFLEET_TEST_EVERY_DEATH"))
+
+SHARES = 12 if EVERY else 2
+"""Tests that the deaths of one way on one store are spread over, for the processes that run tests."""
 
 
-@pytest.mark.parametrize("number", range(SHARES))
+@pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("way", WAYS)
-def test_kill_at_every_point(place: Place, way: str, number: int, tmp_path: Path) -> None:
+def test_kill_at_every_point(place: Place, way: str, share: int, tmp_path: Path) -> None:
     need_forks()
     reached = traced(place, way, tmp_path)
-    chosen = share(deaths(reached, every=bool(os.environ.get("X"))), number, SHARES)
-    toll = die(place, way, tmp_path, chosen)
-    print(len(chosen), len(toll.died), toll.missed, toll.slowest, toll.broken)
-    assert not toll.broken
+    deaths = chosen(reached, place.kind, every=EVERY, share=share, of=SHARES)
+    toll = die(place, way, tmp_path, deaths)
+    print(f"{len(toll.died)} of {len(deaths)} deaths; the slowest takeover took {toll.slowest:.2f} s")
+    assert not toll.broken, "\n".join(toll.broken)
+    assert len(toll.missed) <= AT_MOST_MISSED * len(deaths), f"not reached this time: {toll.missed}"
+    sources = {hashlib.sha256(data).hexdigest() for data in toll.sources}
+    strangers = [name for name in place.objects() if ".tail." not in name and place.sha256(name) not in sources]
+    assert not strangers, "objects that are no upload"
+
+
+def test_every_point_is_reached_or_explained(
+    s3_stores: Stores, shared_node: RedisTopology, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need_forks()
+    need("versitygw")
+    reached: set[str] = set()
+    for kind in ("filesystem", "versitygw"):
+        for way in WAYS:
+            folder = tmp_path / f"{kind} {way}"
+            folder.mkdir()
+            reached |= set(traced(s3_stores.place(kind, shared_node, folder), way, folder))
+    points = listed()
+    unreached = list(dict.fromkeys(point_of(point) for point in points if point not in reached))
+    with capsys.disabled():
+        print(f"\n{len(points)} points, {len(reached)} of them reached; these are not:")
+        for name in unreached:
+            print(f"  {name}: {UNREACHED.get(name, 'NOT EXPLAINED')}")
+    assert not (unknown := reached - set(points)), f"reached, but not listed: {unknown}"
+    assert not [name for name in unreached if name not in UNREACHED], "points that no way comes to; see unreached.py"
+    assert not [name for name in UNREACHED if name not in {point_of(point) for point in points}], "gone from the code"
