@@ -168,8 +168,8 @@ class FilesystemDataStore:
         for shard in sorted(shards):
             with reported():
                 found = await in_thread(self._old_files, shard, self._now() - age)
-            for id, modified in found.items():
-                yield Upload(id, "", datetime.fromtimestamp(modified, UTC))
+            for id, (modified, size) in found.items():
+                yield Upload(id, "", datetime.fromtimestamp(modified, UTC), offset=size)
 
     def references(self, record: Upload, found: Upload) -> bool:  # noqa: ARG002 - a file is found by its upload's id
         return record.state.alive
@@ -273,9 +273,9 @@ class FilesystemDataStore:
         finally:
             os.close(source)
 
-    def _old_files(self, shard: str, before: float) -> dict[str, float]:
-        """Ids and modification times of the files of one shard that were not touched since `before`."""
-        found: dict[str, float] = {}
+    def _old_files(self, shard: str, before: float) -> dict[str, tuple[float, int]]:
+        """Ids, modification times and sizes of the files of one shard that were not touched since `before`."""
+        found: dict[str, tuple[float, int]] = {}
         try:
             with os.scandir(os.path.join(self._places.partials, shard)) as entries:
                 for entry in entries:
@@ -283,9 +283,9 @@ class FilesystemDataStore:
                     if not valid_id(id):
                         continue
                     with suppress(FileNotFoundError):
-                        modified = entry.stat(follow_symlinks=False).st_mtime
-                        if modified < before:
-                            found[id] = modified
+                        file = entry.stat(follow_symlinks=False)
+                        if file.st_mtime < before and (id not in found or entry.name == id):
+                            found[id] = file.st_mtime, file.st_size
         except (FileNotFoundError, NotADirectoryError):
             return {}
         return found

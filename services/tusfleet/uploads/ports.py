@@ -153,6 +153,8 @@ class DataStore(Protocol):
     def leftovers(self, age: float) -> AsyncIterator[Upload]:
         """Uploads, as far as the store can tell, whose unfinished bytes nobody has touched for `age` seconds.
 
+        `offset` is how many bytes they are, 0 where the store cannot tell.
+
         The janitor asks the info store for their records, and aborts those that no record references.
         """
         ...
