@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.testbed.s3 import Bucket
 from tusfleet.datastores.s3.options import S3Options
 from tusfleet.datastores.s3.store import S3DataStore
 from tusfleet.observability.metrics import Metrics
+from tusfleet.uploads.ports import DataStore
 
 
 @pytest.mark.anyio
@@ -30,3 +32,9 @@ class TestS3DataStore(DataStoreKit):
         )
         async with S3DataStore.open(options, Metrics()) as store:
             yield store
+
+    async def test_leftovers_are_the_unfinished_bytes_that_nobody_touches(self, store: DataStore) -> None:
+        assert isinstance(store, S3DataStore)
+        # Bytes in the record are left nowhere.
+        async with S3DataStore.open(replace(store._means.options, tail_inline_max=0)) as without_inline:
+            await super().test_leftovers_are_the_unfinished_bytes_that_nobody_touches(without_inline)
