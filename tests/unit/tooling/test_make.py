@@ -25,8 +25,9 @@ def program(folder: Path, name: str, script: str) -> None:
 
 
 def test_help_lists_every_target() -> None:
-    listed = re.findall(r"^  make (\w+)", run("make", "--no-print-directory", "help").stdout, re.MULTILINE)
-    assert listed == ["help", "run", "test", "lint", "fmt", "lock", "bench", "testbed", "clean"]
+    listed = re.findall(r"^  make ([\w-]+)", run("make", "--no-print-directory", "help").stdout, re.MULTILINE)
+    targets = ["help", "run", "fleet", "test", "test-fleet", "lint", "fmt", "lock", "bench", "testbed", "clean"]
+    assert listed == targets
 
 
 def test_uv_that_is_named_really_runs() -> None:
