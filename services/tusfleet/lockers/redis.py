@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from tusfleet.lockers._redis_lease import RedisLease
@@ -215,7 +216,8 @@ class RedisLocker:
             raise
         if word == "held":
             return max(int(value), 0) / 1000
-        upload = upload_of(id, *rest[0]) if rest and rest[0] else None
+        record, before = rest
+        upload = replace(upload_of(id, *record), follows=int(before)) if record else None
         lease = RedisLease(self, id, token, int(value), upload, good_until)
         self._leases[token] = self._by_id[id] = lease
         if self._draining:
@@ -304,8 +306,7 @@ class RedisLocker:
 
     def _beside(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do something for which nobody waits."""
-        task = self._spawn(work)
-        assert task in self._tasks
+        _ = self._spawn(work)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

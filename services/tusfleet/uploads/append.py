@@ -199,7 +199,11 @@ class _Writing:
         last = None
         async with aclosing(self._checkpoints(stream)) as checkpoints:
             async for checkpoint in checkpoints:
-                last = checkpoint
+                if checkpoint.offset == self.upload.offset:
+                    # It brings no bytes: the store notes what it is about to do, and counts on the note.
+                    await self._commit(checkpoint)
+                else:
+                    last = checkpoint
         if stream.end is not BodyEnd.COMPLETE:
             return
         await hashed.verify()

@@ -176,6 +176,8 @@ class Upload:
         expires_at: when it expires; None never (finished uploads do not expire).
         ended_at: when it left the states that are alive, or finished; None before.
         tenant: whose it is; None when the server knows no tenants.
+        follows: fence of the lease before the one under which it was read, where leases and records are kept together;
+            0 otherwise. It is no part of the record.
     """
 
     id: str
@@ -192,6 +194,7 @@ class Upload:
     expires_at: datetime | None = None
     ended_at: datetime | None = None
     tenant: str | None = None
+    follows: int = field(default=0, compare=False)
 
     @property
     def is_partial(self) -> bool:
@@ -224,6 +227,9 @@ class Change(TypedDict, total=False):
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A point up to which every byte is durable: the new offset, and the placement that holds it.
+
+    One without new bytes notes what the store is about to do, or puts bytes elsewhere: it is committed at once, also
+    when others wait for a checksum.
 
     `whole` says that these bytes are the upload's last and that its object exists: there is nothing left to finish.
     """

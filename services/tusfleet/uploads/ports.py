@@ -49,8 +49,8 @@ class ByteStream(Protocol):
 class Tentative(Protocol):
     """What a `ByteStream` may be besides: one whose bytes may turn out to count for nothing.
 
-    While `tentative`, no checkpoint counts but the last one, which comes once the stream has ended: a data store need
-    make none before, and none that costs something.
+    While `tentative`, no checkpoint with new bytes counts but the last one, which comes once the stream has ended: a
+    data store need make none before, and none that costs something. One without new bytes is committed at once.
     """
 
     @property

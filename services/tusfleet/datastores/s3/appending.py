@@ -8,6 +8,7 @@ from typing import Any
 
 from tusfleet.datastores.s3.flight import ended
 from tusfleet.datastores.s3.outgoing import Means, Outgoing
+from tusfleet.uploads.errors import UploadError
 from tusfleet.uploads.models import Checkpoint, Upload
 from tusfleet.uploads.ports import ByteStream, Pump, Tentative
 
@@ -50,9 +51,8 @@ class Appending:
         "_loop",
         "_out",
         "_reading",
-        "_since",
         "_stream",
-        "_tentative"
+        "_tentative",
     )  # fmt: skip
 
     def __init__(self, means: Means, upload: Upload, stream: ByteStream, nonce: str) -> None:
@@ -64,32 +64,28 @@ class Appending:
         self._inline_max = means.options.tail_inline_max
         self._out = Outgoing(means, upload, nonce, self._bell.set, tentative=self._tentative)
         self._reading: asyncio.Task[Sequence[bytes]] | None = None
-        # When the first byte came that is in no checkpoint, and the last one of all.
-        self._since: float | None = None
+        # When the last byte came (seconds of the loop).
         self._arrived = self._loop.time()
 
     async def checkpoints(self) -> AsyncGenerator[Checkpoint, None]:
         """Store everything, and tell of it in order. Whoever iterates closes the appending in the end."""
         out = self._out
-        while True:
-            self._bell.clear()
-            checkpoint = out.progress()
-            if checkpoint is None and out.failure is None:
-                await out.fill()
-                self._since = None if not out.unsafe else self._since or self._loop.time()
-                checkpoint = await self._put_away()
-            if checkpoint is not None:
-                yield checkpoint
-                # A silent client would hold what is in it.
-                checkpoint = None
-                out.committed()
-            elif out.failure is not None:
-                await out.give_up()
-                raise out.failure
-            elif out.done:
-                return
-            elif not self._bell.is_set():
-                await self._something()
+        try:
+            while True:
+                self._bell.clear()
+                checkpoint = await self._next()
+                if checkpoint is not None:
+                    yield checkpoint
+                    # A silent client would hold what is in it.
+                    checkpoint = None
+                    out.committed()
+                elif out.done:
+                    return
+                elif not self._bell.is_set():
+                    await self._something()
+        except UploadError:
+            await out.give_up()
+            raise
 
     async def close(self) -> None:
         """Let go of everything; nothing is under way any more when it returns."""
@@ -101,11 +97,23 @@ class Appending:
         finally:
             await self._out.close()
 
+    async def _next(self) -> Checkpoint | None:
+        """Do whatever can be done without waiting for the client; a checkpoint, if there is one by then."""
+        out = self._out
+        checkpoint = out.progress()
+        if checkpoint is None:
+            out.check()
+            await out.fill()
+            out.check()
+            if not out.busy:
+                checkpoint = await self._put_away()
+        if checkpoint is None:
+            out.check()
+        return checkpoint
+
     async def _put_away(self) -> Checkpoint | None:
         """Do what the end, the memory or the time asks for; a checkpoint when that was done at once."""
         out = self._out
-        if out.failure is not None or out.busy:
-            return None
         over = out.ended and not out.pending
         note = out.note(wanted=over or out.holder.pressed)
         if note is not None:
@@ -119,19 +127,19 @@ class Appending:
     def _in_time(self) -> Checkpoint | None:
         out, now = self._out, self._loop.time()
         silent = now >= self._arrived + self._interval
-        if self._since is None:
+        if out.since is None:
             if silent and not out.under_way:
                 out.let_go()
                 if now >= self._arrived + PATIENCE * self._interval and self._burden is not None:
                     out.unburden(self._burden)
             return None
-        if self._tentative or out.under_way or now < self._since + self._interval:
+        if self._tentative or out.under_way or now < out.since + self._interval:
             return None
         size, told = out.buffer.size, out.told_tail
         if size <= self._inline_max:
             if silent or size <= FREQUENT_INLINE or size >= told + told // 4:
                 return out.inline(hold=not silent)
-        elif now >= self._since + PATIENCE * self._interval and (silent or size >= 2 * told):
+        elif now >= out.since + PATIENCE * self._interval and (silent or size >= 2 * told):
             return out.store_rest()
         return None
 
@@ -190,8 +198,8 @@ class Appending:
 
     def _due(self) -> float | None:
         """When there may be something to put away, if nothing comes until then."""
-        now = self._loop.time()
-        starts = [self._arrived] if self._since is None else [self._arrived, self._since]
+        now, since = self._loop.time(), self._out.since
+        starts = [self._arrived] if since is None else [self._arrived, since]
         times = [start + count * self._interval for start in starts for count in (1, PATIENCE)]
         return min((time for time in times if time > now), default=None)
 

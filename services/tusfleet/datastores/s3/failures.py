@@ -9,7 +9,8 @@ from tusfleet.uploads.errors import StoreFull, Unavailable, UploadError
 NO_ANSWER = "NoAnswer"
 """Code of a call that was not answered at all: no connection, a broken one, or silence for too long."""
 
-NOT_THERE = frozenset({"NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound"})
+NOT_THERE = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound"})
+"""What was asked for is gone. A bucket that is missing is a mistake of the settings, and loses no upload."""
 
 TAKEN = "PreconditionFailed"
 """Code of a conditional call whose key is taken."""

@@ -3,20 +3,23 @@
 The record is `finishing`, so its parts and its tail are frozen: whoever sends the tail as the last part sends the same
 bytes under the same number, and whoever completes lists the same parts. A completion whose answer was lost has either
 happened or not. Where S3 then knows the multipart upload no longer, or says that the name is taken, the object decides:
-with our id, size and checksum it is ours.
+with our id, size and checksum it is ours. One with our id and other bytes is of a request that was never committed, and
+never will be, or the record would not be `finishing` with these parts: it alone may be replaced, and only as the very
+object that was looked at (`If-Match`).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from tusfleet.datastores.s3.failures import NOT_THERE, TAKEN, S3Failure
-from tusfleet.datastores.s3.objects import Workshop
+from tusfleet.datastores.s3.objects import Found, Workshop
 from tusfleet.datastores.s3.outgoing import Means
-from tusfleet.datastores.s3.placement import Part, S3Placement, Whole
+from tusfleet.datastores.s3.placement import Part, S3Placement, Tail, Whole
 from tusfleet.datastores.s3.transfer import Body
 from tusfleet.uploads.errors import DataLost, Unavailable, UploadError
 from tusfleet.uploads.models import Upload
@@ -65,63 +68,107 @@ async def _of_tail(means: Means, upload: Upload, placement: S3Placement) -> S3Pl
 
 
 async def _of_parts(means: Means, upload: Upload, placement: S3Placement) -> S3Placement:
-    workshop = means.workshop
-    bucket, key = workshop.naming.bucket(placement), placement.key
-    assert key is not None
+    workshop, tail = means.workshop, placement.tail
     value = placement.checksum
-    if placement.tail is not None:
-        value = workshop.kind.combine(value, workshop.kind.decode(placement.tail.checksum), placement.tail.size)
-    checksum = workshop.kind.encode(value)
-    parts = await asyncio.to_thread(lambda: list(placement.all_parts()))
+    if tail is not None:
+        value = workshop.kind.combine(value, workshop.kind.decode(tail.checksum), tail.size)
+    joining = _Joining(workshop, upload, placement, workshop.kind.encode(value))
     try:
-        if placement.tail is not None:
-            parts.append(await _last_part(workshop, bucket, key, placement))
-        etag = await _complete(workshop, bucket, key, placement, parts, checksum)
+        etag = await joining.complete({"IfNoneMatch": "*"} if means.options.conditional else {})
     except S3Failure as failure:
-        etag = await _made_before(workshop, bucket, key, upload, checksum, failure)
-    return placement.without_tail().as_whole(key, Whole(upload.offset, etag, checksum))
+        found = await workshop.look(joining.bucket, joining.key)
+        if found is not None and joining.made(found):
+            etag = found.etag
+        elif failure.code == TAKEN:
+            etag = await joining.replace(found)
+        else:
+            raise DataLost("The multipart upload that has the upload's bytes is gone from the bucket") from failure
+    return placement.without_tail().as_whole(joining.key, Whole(upload.offset, etag, joining.checksum))
 
 
-async def _last_part(workshop: Workshop, bucket: str, key: str, placement: S3Placement) -> Part:
-    """Send the tail as the last part."""
-    tail = placement.tail
-    assert tail is not None
-    try:
-        data = await workshop.read_tail(bucket, tail)
-    except DataLost as error:
-        # Somebody who finished this upload before may have deleted it: then there is an object.
-        raise S3Failure("GetObject", bucket, "NoSuchKey", 404, error.detail) from error
-    number = placement.next + placement.ahead
-    stored = await workshop.client.put(
-        "upload_part",
-        Body.of(data),
-        expected=NOT_THERE,
-        Bucket=bucket,
-        Key=key,
-        UploadId=placement.multipart,
-        PartNumber=number,
-        **workshop.checked(tail.checksum),
-    )
-    return Part(number, tail.size, stored.etag, tail.checksum if workshop.sent else "")
+class _Joining:
+    """The parts of one upload, and its tail as the last one, on their way to one object of this checksum."""
 
+    def __init__(self, workshop: Workshop, upload: Upload, placement: S3Placement, checksum: str) -> None:
+        assert placement.key is not None
+        self._workshop = workshop
+        self._upload = upload
+        self._placement = placement
+        self._parts: list[Part] | None = None
+        self.checksum = checksum
+        self.bucket = workshop.naming.bucket(placement)
+        self.key = placement.key
 
-async def _complete(
-    workshop: Workshop, bucket: str, key: str, placement: S3Placement, parts: list[Part], checksum: str
-) -> str:
-    """Complete the multipart upload and give the ETag of the object."""
-    parameters: dict[str, Any] = {"IfNoneMatch": "*"} if workshop.client.options.conditional else {}
-    if all(part.checksum for part in parts):
-        parameters |= {workshop.kind.parameter: checksum, "ChecksumType": "FULL_OBJECT"}
-    answer = await workshop.client.call(
-        "complete_multipart_upload",
-        expected=_DOUBTFUL,
-        Bucket=bucket,
-        Key=key,
-        UploadId=placement.multipart,
-        MultipartUpload={"Parts": [_listed(workshop, part) for part in parts]},
-        **parameters,
-    )
-    return str(answer.get("ETag", "")).strip('"')
+    async def complete(self, condition: Mapping[str, str]) -> str:
+        """Complete the multipart upload and give the ETag of the object.
+
+        Raises:
+            S3Failure: with a code of `_DOUBTFUL`.
+            StoreFull, Unavailable: try again later.
+        """
+        if self._parts is None:
+            parts = await asyncio.to_thread(lambda: list(self._placement.all_parts()))
+            if self._placement.tail is not None:
+                parts.append(await self._last_part(self._placement.tail))
+            self._parts = parts
+        parameters: dict[str, Any] = {**condition}
+        if all(part.checksum for part in self._parts):
+            parameters |= {self._workshop.kind.parameter: self.checksum, "ChecksumType": "FULL_OBJECT"}
+        answer = await self._workshop.client.call(
+            "complete_multipart_upload",
+            expected=_DOUBTFUL,
+            Bucket=self.bucket,
+            Key=self.key,
+            UploadId=self._placement.multipart,
+            MultipartUpload={"Parts": [_listed(self._workshop, part) for part in self._parts]},
+            **parameters,
+        )
+        return str(answer.get("ETag", "")).strip('"')
+
+    async def _last_part(self, tail: Tail) -> Part:
+        workshop, placement = self._workshop, self._placement
+        try:
+            data = await workshop.read_tail(self.bucket, tail)
+        except DataLost as error:
+            # Somebody who finished this upload before may have deleted it: then there is an object.
+            raise S3Failure("GetObject", self.bucket, "NoSuchKey", 404, error.detail) from error
+        number = placement.next + placement.ahead
+        stored = await workshop.client.put(
+            "upload_part",
+            Body.of(data),
+            expected=NOT_THERE,
+            Bucket=self.bucket,
+            Key=self.key,
+            UploadId=placement.multipart,
+            PartNumber=number,
+            **workshop.checked(tail.checksum),
+        )
+        return Part(number, tail.size, stored.etag, tail.checksum if workshop.sent else "")
+
+    def made(self, found: Found) -> bool:
+        """Whether an object is the one that an earlier attempt has made.
+
+        Where no checksum is known, the number of parts at the end of its ETag has to do.
+        """
+        if found.marker != self._upload.id or found.size != self._upload.offset:
+            return False
+        count = self._placement.count + (self._placement.tail is not None)
+        return found.checksum == self.checksum if found.checksum else found.etag.endswith(f"-{count}")
+
+    async def replace(self, found: Found | None) -> str:
+        """Complete in the place of an object that a writer who died had made of other bytes of this upload.
+
+        Raises:
+            Unavailable: the name belongs to others, or changes at this moment.
+        """
+        if found is not None and found.marker != self._upload.id:
+            raise Unavailable(
+                f"The name {self.key} was taken by another object meanwhile; it finishes once that name is free"
+            )
+        try:
+            return await self.complete({"IfNoneMatch": "*"} if found is None else {"IfMatch": f'"{found.etag}"'})
+        except S3Failure as failure:
+            raise Unavailable(f"The object {self.key} changes while it is put together; try again later") from failure
 
 
 def _listed(workshop: Workshop, part: Part) -> dict[str, Any]:
@@ -129,21 +176,3 @@ def _listed(workshop: Workshop, part: Part) -> dict[str, Any]:
     if part.checksum:
         listed[workshop.kind.parameter] = part.checksum
     return listed
-
-
-async def _made_before(
-    workshop: Workshop, bucket: str, key: str, upload: Upload, checksum: str, failure: S3Failure
-) -> str:
-    """The ETag of the object that an earlier attempt has made.
-
-    Raises:
-        DataLost: there is none, and there will be none.
-        Unavailable: others have taken the name.
-    """
-    found = await workshop.look(bucket, key)
-    if found is not None and found.marker == upload.id and found.size == upload.offset:
-        if found.checksum in ("", checksum):
-            return found.etag
-    elif failure.code == TAKEN:
-        raise Unavailable(f"Others have made an object with the name {key} meanwhile; use a key template with {{id}}")
-    raise DataLost("The multipart upload that has the upload's bytes is gone from the bucket") from failure

@@ -9,11 +9,11 @@ The record's placement has `next`, `ahead` and `fence`: the fence of the lease t
 - Numbers below `next` belong to that lease or to earlier ones. Every commit that references parts moves `next` beyond
   the numbers of all parts that are under way, and as many more as may be begun before the following commit. So a holder
   has only to stay below what it has committed. Its last commit, with nothing under way, takes `next` back.
-- Numbers from `next` to `next + ahead - 1` belong to the lease whose fence is one higher. It is the only one that can
-  use them before a commit, so the usual case, one lease after the other, costs no round trip and no number.
-- Whoever has any other fence begins at `next + ahead`, and commits a larger `next` (a checkpoint without bytes, a
-  *note*) before the first part is sent. That is one round trip more after a takeover; and where the fences of an upload
-  do not follow each other at all, `ahead` is set to 0, so that this costs no numbers.
+- Numbers from `next` to `next + ahead - 1` belong to the lease that follows it at once (`Upload.follows`). That one
+  alone can use them before a commit, so the usual case, one lease after the other, costs no round trip and no number.
+- Everybody else begins at `next + ahead`, and commits a larger `next` (a checkpoint without bytes, a *note*) before the
+  first part is sent. That is one round trip more after a takeover; and where nobody can tell which lease follows which,
+  because leases and records are kept apart, `ahead` is set to 0, so that this costs no numbers.
 
 It holds because a commit of a lease is refused once a later one has begun: whoever reads the record under its lease
 reads the last word of all before. A multipart upload that no commit has referenced yet is known to its maker alone, who
@@ -44,19 +44,20 @@ class Numbers:
     Parameters:
         placement: of the record, as it stood when the lease began.
         fence: of the lease.
+        follows: fence of the lease before it, 0 when nobody can tell.
         most: highest number there may be.
         window: numbers that a commit reserves beyond those that are given out.
     """
 
     __slots__ = ("_ahead", "_most", "_window", "fence", "limit", "next")
 
-    def __init__(self, placement: S3Placement, fence: int, most: int, window: int) -> None:
+    def __init__(self, placement: S3Placement, fence: int, follows: int, most: int, window: int) -> None:
         self.fence = fence
         self._most = most
         self._window = window
         if placement.multipart is None:
             self.next, self.limit, self._ahead = 1, ENDLESS, AHEAD
-        elif fence == placement.fence + 1:
+        elif follows and follows == placement.fence:
             self.next, self.limit, self._ahead = placement.next, placement.next + placement.ahead, AHEAD
         else:
             self.next = self.limit = placement.next + placement.ahead

@@ -53,9 +53,9 @@ class Outgoing:
     """
 
     __slots__ = (
-        "_durable", "_flight", "_line", "_means", "_nonce", "_numbers", "_ring", "_start", "_strays", "_tails",
-        "_tentative", "_told", "_upload", "_written", "buffer", "ended", "failure", "holder", "parked", "pending",
-        "placement",
+        "_clock", "_durable", "_flight", "_line", "_means", "_news", "_nonce", "_numbers", "_ring", "_start", "_strays",
+        "_tails", "_tentative", "_upload", "_written", "buffer", "ended", "failure", "holder", "parked", "pending",
+        "placement", "since",
     )  # fmt: skip
 
     def __init__(self, means: Means, upload: Upload, nonce: str, ring: Callable[[], None], *, tentative: bool) -> None:
@@ -66,18 +66,24 @@ class Outgoing:
         self._nonce = nonce
         self._ring = ring
         self._tentative = tentative
-        self._start = placement
-        self._told = upload.offset
+        self._start = placement if tentative else S3Placement()
+        # Whether the placement tells of something that no checkpoint has told.
+        self._news = False
+        self._clock = asyncio.get_running_loop().time
         self.holder = means.pool.holder(ring)
         self.buffer = Buffer(self.holder, means.workshop.kind, means.pool.slab_bytes)
         self._flight = Flight(means.workshop, upload, placement, ring)
-        self._numbers = Numbers(placement, upload.fence, means.sizes.most, 2 * means.options.concurrency)
+        self._numbers = Numbers(
+            placement, upload.fence, upload.follows, means.sizes.most, 2 * means.options.concurrency
+        )
         self._strays = Strays(means.workshop.client, self._flight.bucket, placement.strays)
         self._line: asyncio.Future[list[bytearray]] | None = None
         self.pending: deque[memoryview] = deque()
         # The tail, while its bytes are not in the buffer; and how many of those in the buffer are durable in it.
         self.parked = placement.tail
         self._durable = 0
+        # When the first byte came that is in the buffer and in no tail (seconds of the loop).
+        self.since: float | None = None
         self._tails = 0
         self._written = False
         self.ended = False
@@ -126,6 +132,11 @@ class Outgoing:
         """What goes on beside, to be ended with the append."""
         return self._strays.tasks
 
+    def check(self) -> None:
+        """Raise what has gone wrong, once everything that was stored before has been told."""
+        if self.failure is not None:
+            raise self.failure
+
     async def give_up(self) -> None:
         """After a failure: leave nothing behind that no record will speak of."""
         await self._flight.close()
@@ -149,7 +160,7 @@ class Outgoing:
                 self._part_stored(result, leg.value)
             else:
                 self._tail_stored(result)
-        if self.placement.size == self._told or (self._tentative and not self.done):
+        if not self._news or (self._tentative and not self.done):
             return None
         return self._checkpoint()
 
@@ -157,13 +168,14 @@ class Outgoing:
         flight, kind = self._flight, self._means.workshop.kind
         placement = replace(self.placement, bucket=flight.bucket, key=flight.key, multipart=flight.multipart)
         self.placement = placement.with_part(part, kind.combine(placement.checksum, value, part.size))
+        self._news = True
 
     def _tail_stored(self, tail: Tail) -> None:
         self.placement = replace(self.placement, bucket=self._flight.bucket).with_tail(tail)
         if self.ended and tail.key is not None and self.buffer.size == tail.size:
             self._means.cache.keep(tail.key, self.buffer.body().joined())
         self._park(tail)
-        self._told = min(self._told, self.placement.size - 1)  # an object instead of bytes in the record is news too
+        self._news = True
 
     def _checkpoint(self) -> Checkpoint:
         placement = self._strays.without_freed(self.placement)
@@ -171,7 +183,7 @@ class Outgoing:
             placement = self._numbers.write(placement, quiet=self.done)
             self._written = True
         self.placement = placement
-        self._told = placement.size
+        self._news = False
         return Checkpoint(placement.size, placement.json())
 
     def committed(self) -> None:
@@ -191,7 +203,12 @@ class Outgoing:
                     return
             elif not self._copy():
                 return
-        if self.buffer.size >= self._full and self._more_to_come and not self._flight.with_tail:
+        if (
+            self.buffer.size >= self._full
+            and self._more_to_come
+            and not self._flight.with_tail
+            and self.failure is None
+        ):
             self._seal()  # it need not wait for the next bytes to know that it is not the last
 
     def _copy(self) -> bool:
@@ -208,6 +225,8 @@ class Outgoing:
             self.pending.popleft()
         else:
             self.pending[0] = chunk[done:]
+        if self.since is None:
+            self.since = self._clock()
         return True
 
     async def _take_back(self, tail: Tail) -> bool:
@@ -297,6 +316,7 @@ class Outgoing:
             return False
         self._flight.send_part(number, self.buffer.detach(), self.placement)
         self._durable = 0
+        self.since = None
         return True
 
     def note(self, *, wanted: bool) -> Checkpoint | None:
@@ -336,7 +356,7 @@ class Outgoing:
         finally:
             load.release()
         self._durable = 0
-        self._told = self.placement.size
+        self.since = None
         # With strays there is something left to do, which only a commit allows: then `finish` is asked for once more.
         return Checkpoint(self.placement.size, self.placement.json(), whole=not self.placement.strays)
 
@@ -361,14 +381,19 @@ class Outgoing:
         self.placement = self.placement.with_tail(tail)
         if hold:
             self._durable = self.buffer.size
+            self.since = None
         else:
             self._park(tail)
         return self._checkpoint()
 
     def let_go(self) -> None:
         """Hold no bytes that are in a tail: they are read again when more come."""
-        if self.placement.tail is not None and not self.unsafe and self.buffer.size:
-            self._park(self.placement.tail)
+        tail = self.placement.tail
+        if tail is None or self.unsafe or not self.buffer.size:
+            return
+        if tail.key is not None:
+            self._means.cache.keep(tail.key, self.buffer.body().joined())
+        self._park(tail)
 
     def unburden(self, data: bytes) -> None:
         """Move a tail from the record, which this request holds in memory, into an object."""
@@ -377,7 +402,9 @@ class Outgoing:
     def _park(self, tail: Tail) -> None:
         self.buffer.clear()
         self._durable = 0
+        self.since = None
         self.parked = tail
+        self._ring()  # what is pending may have waited for the room
 
     def _tail_key(self) -> str:
         self._tails += 1

@@ -13,7 +13,7 @@ Fields of the JSON value; those that say nothing are left out:
     count, stored    parts, and bytes in them.  last: number and size of the last part.
     checksum         CRC of all bytes in parts, from which that of the whole object follows.
     part_size        the size of every part, where all must have one.
-    next, ahead, fence   see `numbers`.
+    next, ahead, fence   which numbers are whose, see `numbers`.
     tail             bytes after the parts: {size, checksum, data (base64)} or {size, checksum, key}.
     strays           keys of objects that nothing needs any more, to be deleted with the next call.
     whole            the object is there: {size, etag, checksum}.

@@ -1,6 +1,7 @@
 -- Take the lease of an id if it is free. If it is held, perhaps ask the holder to let go.
 -- KEYS: record, parts, lease, fence
--- Answers: 'held' and the milliseconds after which it is free at the latest; or 'granted', the fence and the record.
+-- Answers: 'held' and the milliseconds after which it is free at the latest; or 'granted', the fence, the record,
+-- and the fence of the lease before, '0' when it is not known.
 
 local record_key, parts_key, lease_key, fence_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local channels, token, gateway, ttl, asks = take(), take(), take(), take(), take()
@@ -9,7 +10,7 @@ local lease = table_of(redis.call('HGETALL', lease_key))
 if lease.token == token then
   -- The answer to the same request was lost. Written again, so that replicas are waited for again.
   redis.call('PEXPIRE', lease_key, ttl)
-  return { 'granted', lease.fence, told(record_key, parts_key) }
+  return { 'granted', lease.fence, told(record_key, parts_key), '0' }
 end
 if lease.token then
   if asks == '1' then
@@ -30,4 +31,4 @@ if before then
 else
   redis.call('SET', fence_key, fence)
 end
-return { 'granted', fence, told(record_key, parts_key) }
+return { 'granted', fence, told(record_key, parts_key), before or '0' }
