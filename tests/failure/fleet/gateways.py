@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 """Where the tests are imported from."""
 
 LEASE_TTL = 1.0
-"""Seconds: the lease of a gateway that was killed is free so soon, where the time of a takeover is not what is tested."""
+"""Seconds: so soon the lease of a gateway that was killed is free, where the time of a takeover is not tested."""
 
 QUICK = ("--lease-ttl", f"{LEASE_TTL:g}s", "--redis-shards", "4")
 """Flags for tests that meet many deaths: a dead gateway's lease is free soon, and few shards are quick to look at."""

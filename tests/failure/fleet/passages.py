@@ -196,7 +196,7 @@ def with_creation(passage: Passage, place: Place, numbers: Random) -> list[bytes
 
 
 def concatenation(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
-    """A final upload of parts, of which some are smaller than what S3 copies; and one made before its last part."""
+    """A final upload of parts, of which some are smaller than what S3 copies; one made before its last part, one small."""
     sent = [Sent(passage, numbers.randbytes(size), {"Upload-Concat": "partial"}) for size in (PART + KIB, 7000, 3000)]
     sent[2].deferred = True
     for one in sent:
@@ -207,11 +207,13 @@ def concatenation(passage: Passage, place: Place, numbers: Random) -> list[bytes
     early = passage.until_answered(lambda server: concatenate(server, paths))
     sent[2].send(len(sent[2].data), tells=True)
     late = passage.until_answered(lambda server: concatenate(server, paths[:2]))
+    small = passage.until_answered(lambda server: concatenate(server, paths[1:]))
     data = [one.data for one in sent]
-    for path, whole in ((early, b"".join(data)), (late, b"".join(data[:2]))):
+    finals = {early: b"".join(data), late: b"".join(data[:2]), small: b"".join(data[1:])}
+    for path, whole in finals.items():
         _merged(passage.second, path, len(whole))
         finished(passage.second, place, path, whole)
-    return [*data, b"".join(data), b"".join(data[:2])]
+    return [*data, *finals.values()]
 
 
 def checked_and_deferred(passage: Passage, place: Place, numbers: Random) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Where a fleet keeps its bytes: every test of this folder runs on each of these, and looks into it past the gateways."""
+"""Where a fleet keeps its bytes: every test of this folder runs on each of these, and looks past the gateways."""
 
 from __future__ import annotations
 
