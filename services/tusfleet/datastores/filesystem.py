@@ -31,6 +31,9 @@ READ_BYTES = 256 * 1024
 PROBE = ".probe-"
 """Begins the name of the small file that tells whether bytes can be written; no id begins so."""
 
+PROBE_SECONDS = 60.0
+"""Age from which such a file was left by a process that died: another worker's is there for milliseconds."""
+
 
 class FileContent:
     """The bytes of an open file; without a file, of an upload that has no byte yet."""
@@ -184,7 +187,7 @@ class FilesystemDataStore:
         self._places.make_folders()
         for name in os.listdir(self._places.partials):
             if name.startswith(PROBE):
-                os.unlink(os.path.join(self._places.partials, name))
+                self._clear_probe(os.path.join(self._places.partials, name))
         probe = self._write_probe()
         placed = f"{self._places.files}/{PROBE}"
         try:
@@ -193,6 +196,11 @@ class FilesystemDataStore:
             os.unlink(probe)
             raise
         os.unlink(placed)
+
+    def _clear_probe(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            if os.lstat(path).st_mtime < self._now() - PROBE_SECONDS:
+                os.unlink(path)
 
     def _probe(self) -> None:
         os.stat(self._places.files)  # without it no upload could finish

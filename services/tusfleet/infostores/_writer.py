@@ -34,8 +34,9 @@ CHECKPOINT_EVERY = 500
 
 SQLite would do it in the middle of a commit, which is on the event loop then."""
 
-BUSY_PAUSE = 0.01
-"""Seconds between two attempts to begin while another program holds the lock."""
+BUSY_PAUSE = 0.001
+"""Seconds between two attempts to begin while another process holds the lock, as other workers do for a millisecond at
+a time: with 10 ms two workers carried out fewer small uploads than one, and with this 1.3 to 1.7 times as many."""
 
 CANNOT_WRITE = "The info store cannot be written"
 

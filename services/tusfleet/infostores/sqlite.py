@@ -1,4 +1,4 @@
-"""Records and outbox in one SQLite file: for a server that is one process.
+"""Records and outbox in one SQLite file: for a server on one box, of one process or several.
 
 Writes are committed in groups (`_writer`). A lookup by primary key runs on the event loop: it takes about 15 us, and
 the way to a thread and back 75. Everything that may take longer runs in a thread, as one step that gives all rows as

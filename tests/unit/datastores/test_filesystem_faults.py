@@ -133,9 +133,12 @@ async def test_folders_on_two_file_systems_are_refused_at_the_start(tmp_path: Pa
 
 async def test_probes_that_died_are_swept_at_the_start(root: Path) -> None:
     await new_store(root)
-    (root / "partial" / ".probe-1-2").write_bytes(b"")
+    left, fresh = (root / "partial" / name for name in (".probe-1-2", ".probe-3-4"))
+    left.write_bytes(b"")
+    os.utime(left, (1, 1))
+    fresh.write_bytes(b"of another worker")
     await new_store(root)
-    assert files_in(root) == []
+    assert files_in(root) == ["partial/.probe-3-4"]
 
 
 async def test_a_folder_that_somebody_removed_is_made_again(root: Path) -> None:
