@@ -22,8 +22,8 @@ HEAD = """\
 
 <!-- Written by `make fmt` from services/tusfleet/settings/; edit the descriptions there. -->
 
-Every setting can be given as a flag of `tusfleet serve`, `gateway` or `janitor`, as an environment variable, or as a key of a TOML
-file. A flag wins over the environment, the environment over the file, the file over the default.
+Every setting can be given as a flag of `tusfleet serve`, `gateway` or `janitor`, as an environment variable, or as a
+key of a TOML file. A flag wins over the environment, the environment over the file, the file over the default.
 `tusfleet config` prints the values in effect and where each of them comes from.
 """
 

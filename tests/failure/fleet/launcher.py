@@ -68,10 +68,10 @@ def _keep_descriptions() -> None:
     from botocore.loaders import JSONFileLoader
     from botocore.session import Session
 
-    JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)
-    JSONFileLoader.__hash__ = lambda self: hash(JSONFileLoader)  # type: ignore[assignment, method-assign]
-    JSONFileLoader.__eq__ = lambda self, other: isinstance(other, JSONFileLoader)
-    session = Session()  # type: ignore[no-untyped-call]
+    JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)  # type: ignore[method-assign]
+    JSONFileLoader.__hash__ = lambda self: hash(JSONFileLoader)  # type: ignore[method-assign]
+    JSONFileLoader.__eq__ = lambda self, other: isinstance(other, JSONFileLoader)  # type: ignore[method-assign]
+    session = Session()
     session.create_client("s3", "us-east-1", aws_access_key_id="none", aws_secret_access_key="none").close()
 
 

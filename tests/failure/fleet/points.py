@@ -38,13 +38,11 @@ USE_CASES = (
 )
 RECORDS = ("infostores.redis", "lockers.redis")
 ON_DISK = ("datastores._append", "datastores.filesystem")
-IN_BUCKET = tuple(
-    f"datastores.s3.{name}"
-    for name in (
-        "appending", "copying", "finishing", "flight", "freeing", "objects", "outgoing", "retrying", "store", "strays",
-        "transfer",
-    )  # fmt: skip
-)
+_OF_S3 = (
+    "appending", "copying", "finishing", "flight", "freeing", "objects", "outgoing", "retrying", "store", "strays",
+    "transfer",
+)  # fmt: skip
+IN_BUCKET = tuple(f"datastores.s3.{name}" for name in _OF_S3)
 MODULES = (*USE_CASES, *RECORDS, *ON_DISK, *IN_BUCKET)
 """The modules that have points, below the package."""
 
