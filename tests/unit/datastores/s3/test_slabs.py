@@ -1,0 +1,158 @@
+"""The memory of all uploads: bounded, fair, and never held by who is still against who is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tusfleet.datastores.s3.buffer import Buffer
+from tusfleet.datastores.s3.checksums import Checksum, checksum
+from tusfleet.datastores.s3.slabs import Holder, SlabPool
+
+pytestmark = pytest.mark.anyio
+
+SLAB = 1024
+
+
+def crc32() -> Checksum:
+    kind = checksum("crc32")
+    assert kind is not None
+    return kind
+
+
+class Claim:
+    """A holder that notes whether it was asked to put its bytes away."""
+
+    def __init__(self, pool: SlabPool) -> None:
+        self.asked = 0
+        self.holder: Holder = pool.holder(self._ask)
+        self.slabs: list[bytearray] = []
+
+    def _ask(self) -> None:
+        self.asked += 1
+
+    def take(self, count: int = 1) -> Claim:
+        slabs = self.holder.take(count)
+        assert slabs is not None
+        self.slabs += slabs
+        return self
+
+    def give(self) -> None:
+        slabs, self.slabs = self.slabs, []
+        self.holder.give(slabs, buffered=True)
+
+
+@pytest.fixture
+def pool() -> SlabPool:
+    return SlabPool(4 * SLAB, SLAB)
+
+
+@pytest.fixture
+def claim(pool: SlabPool) -> Callable[[], Claim]:
+    return lambda: Claim(pool)
+
+
+async def test_no_more_slabs_than_the_memory_has(pool: SlabPool, claim: Callable[[], Claim]) -> None:
+    first = claim().take(3)
+    assert first.holder.take(2) is None
+    first.take(1)
+    assert pool.used == 4
+    first.give()
+    assert pool.used == 0
+
+
+async def test_slabs_are_used_again(claim: Callable[[], Claim]) -> None:
+    first = claim().take(2)
+    known = {id(slab) for slab in first.slabs}
+    first.give()
+    assert {id(slab) for slab in claim().take(2).slabs} == known
+
+
+async def test_whoever_waits_is_served_in_turn(pool: SlabPool, claim: Callable[[], Claim]) -> None:
+    owner = claim().take(4)
+    first, second = claim(), claim()
+    wants = [first.holder.wait(3), second.holder.wait(1)]
+    owner.holder.give([owner.slabs.pop()], buffered=True)
+    assert not any(want.done() for want in wants), "the second is served before the first"
+    assert claim().holder.take(1) is None, "somebody pushes in"
+    owner.give()
+    assert [len(await want) for want in wants] == [3, 1]
+    assert pool.used == 4
+
+
+async def test_the_one_that_was_still_for_longest_is_asked(claim: Callable[[], Claim]) -> None:
+    oldest, middle, newest = claim().take(2), claim().take(1), claim().take(1)
+    oldest.holder.active()
+    waiting = newest.holder.wait(1)
+    assert (oldest.asked, middle.asked, newest.asked) == (0, 1, 0)
+    middle.give()
+    assert len(await waiting) == 1
+
+
+async def test_bytes_that_are_on_their_way_are_not_asked_for(claim: Callable[[], Claim]) -> None:
+    sending = claim().take(3)
+    sending.holder.sent(3)
+    still = claim().take(1)
+    waiting = claim().holder.wait(1)
+    assert (sending.asked, still.asked) == (0, 1)
+    sending.holder.give(sending.slabs, buffered=False)
+    assert len(await waiting) == 1
+
+
+async def test_when_one_has_put_its_bytes_away_the_next_is_asked(claim: Callable[[], Claim]) -> None:
+    first, second = claim().take(1), claim().take(3)
+    waiting = claim().holder.wait(2)
+    assert (first.asked, second.asked) == (1, 0)
+    first.give()
+    assert (first.asked, second.asked) == (1, 1)
+    second.give()
+    assert len(await waiting) == 2
+
+
+async def test_who_leaves_the_line_holds_nothing(pool: SlabPool, claim: Callable[[], Claim]) -> None:
+    owner = claim().take(4)
+    impatient, patient = claim(), claim()
+    gone, waiting = impatient.holder.wait(2), patient.holder.wait(2)
+    owner.holder.give([owner.slabs.pop()], buffered=True)
+    impatient.holder.abandon(gone)
+    owner.holder.give([owner.slabs.pop()], buffered=True)
+    assert len(await waiting) == 2
+    served = impatient.holder.wait(1)
+    owner.give()
+    await asyncio.wait([served])
+    impatient.holder.abandon(served)
+    assert pool.used == 2
+    assert impatient.holder.buffered == 0
+
+
+async def test_a_buffer_gives_back_what_it_took(pool: SlabPool, claim: Callable[[], Claim]) -> None:
+    mine = claim()
+    buffer = Buffer(mine.holder, crc32(), SLAB)
+    content = bytes(range(256)) * 10
+    slabs = mine.holder.take(buffer.slabs_for(len(content)))
+    assert slabs is not None
+    buffer.grow(slabs)
+    assert buffer.write(content) == len(content)
+    assert buffer.body().joined() == content
+    assert buffer.value == crc32().update(content, 0)
+    load = buffer.detach()
+    assert load.body.joined() == content
+    assert (buffer.size, buffer.empty, mine.holder.buffered) == (0, True, 0)
+    assert pool.used == 3
+    load.release()
+    load.release()
+    assert pool.used == 0
+
+
+async def test_a_buffer_takes_no_more_than_it_has_room_for(claim: Callable[[], Claim]) -> None:
+    mine = claim()
+    buffer = Buffer(mine.holder, crc32(), SLAB)
+    assert buffer.write(b"x") == 0
+    slabs = mine.holder.take(1)
+    assert slabs is not None
+    buffer.grow(slabs)
+    assert buffer.write(bytes(SLAB + 5)) == SLAB
+    buffer.clear()
+    assert mine.holder.buffered == 0
