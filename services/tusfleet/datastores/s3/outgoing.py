@@ -339,9 +339,8 @@ class Outgoing:
 
     async def conclude(self) -> Checkpoint | None:
         """Put away what is left at the end of the stream; a checkpoint when that was done at once."""
+        await self._strays.settle()
         if not self.unsafe:
-            if not self._flight:
-                await self._strays.settle()
             return None
         if self._position == self._upload.length and not self._in_parts:
             return await self._make_whole()
@@ -350,7 +349,6 @@ class Outgoing:
     async def _make_whole(self) -> Checkpoint:
         load = self.buffer.detach()
         try:
-            await self._strays.settle()
             placement = self._strays.without_freed(self.placement)
             self.placement = await self._means.workshop.put_whole(self._upload, placement, load.body, load.value)
         finally:
