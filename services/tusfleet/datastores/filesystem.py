@@ -288,8 +288,8 @@ class FilesystemDataStore:
             with os.scandir(os.path.join(self._places.partials, shard)) as entries:
                 for entry in entries:
                     id = entry.name.removesuffix(SIDECAR)
-                    if not valid_id(id):
-                        continue
+                    if not valid_id(id) or entry.path.removesuffix(SIDECAR) != self._places.partial(id):
+                        continue  # not ours: ours would be elsewhere
                     with suppress(FileNotFoundError):
                         file = entry.stat(follow_symlinks=False)
                         if file.st_mtime < before and (id not in found or entry.name == id):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -165,12 +166,20 @@ async def test_leftovers_are_told_by_the_time_of_their_last_write(root: Path) ->
     os.utime(partial_of(root, old), (now - 61, now - 61))
     os.utime(partial_of(root, new), (now - 59, now - 59))
     shard = partial_of(root, old).parent
-    draft = shard / "died-in-its-finish.json"
+    dead = await append(store, replace(new_upload(9), id="died-in-its-finish"), b"bytes")
+    partial_of(root, dead).unlink()
+    draft = root / "partial" / sha256(dead.id.encode()).hexdigest()[:2] / f"{dead.id}.json"
     draft.write_bytes(b"{")
     os.utime(draft, (now - 61, now - 61))
     (shard / "not an id").write_bytes(b"")
     os.utime(shard / "not an id", (now - 61, now - 61))
     (root / "partial" / "stray").write_bytes(b"")
+    elsewhere = (
+        shard / "elsewhere" if sha256(b"elsewhere").hexdigest()[:2] != shard.name else draft.parent / "elsewhere"
+    )
+    elsewhere.write_bytes(b"not in the folder that its name would give it")
+    os.utime(elsewhere, (now - 61, now - 61))
     found = {upload.id: upload async for upload in store.leftovers(60)}
     assert set(found) == {old.id, "died-in-its-finish"}
     assert found[old.id].created_at.timestamp() == now - 61
+    assert (found[old.id].offset, found["died-in-its-finish"].offset) == (5, 1)
