@@ -190,10 +190,10 @@ def test_a_dry_run_tells_what_would_be_done_and_changes_nothing(
     assert status == 0
     assert report["dry_run"] is True
     assert report["expired"] == {"done": 3, "left": 0, "failed": 0, "bytes": 3 * KIB}
-    assert report["leftovers"] == {"done": 1, "left": 0, "failed": 0, "bytes": 5}
+    assert report["removed"] == {"done": 1, "left": 0, "failed": 0, "bytes": 5}
     assert {one["upload"] for one in report["uploads"]} == {*(path.rpartition("/")[2] for path in paths), "stray"}
     status, report = outcome(run_once(backend))
-    assert (status, report["expired"]["done"], report["leftovers"]["done"]) == (0, 3, 1)
+    assert (status, report["expired"]["done"], report["removed"]["done"]) == (0, 3, 1)
     assert partials(data) == set()
     assert files(data) == {finished.rpartition("/")[2]}
 

@@ -81,12 +81,12 @@ def as_text(report: Report) -> str:
     ]
     lines = [table(("", "WOULD BE DONE" if report.dry_run else "DONE", "LEFT", "FAILED", "BYTES"), rows)]
     for action, names in report.named.items():
-        lines += [f"would {action.value} {id} ({size_text(size)})" for id, size in names]
+        lines += [f"would be {action.done}: {id} ({size_text(size)})" for id, size in names]
         if rest := report.tallies[action].done - len(names):
-            lines.append(f"would {action.value} {rest} more")
+            lines.append(f"would be {action.done}: {rest} more")
     for failure in report.failures:
-        about = failure.upload_id or "anything"
-        lines.append(f"cannot {failure.action.value} {about}: {printable(failure.detail)} ({failure.reason})")
+        about = failure.upload_id or "all"
+        lines.append(f"cannot be {failure.action.done}: {about}: {printable(failure.detail)} ({failure.reason})")
     if rest := report.failed - len(report.failures):
         lines.append(f"{rest} more failed")
     if report.ended_early is not None:

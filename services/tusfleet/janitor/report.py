@@ -44,7 +44,7 @@ _DONE = {
     Action.MERGE: "merged",
     Action.EXPIRE: "expired",
     Action.BURY: "buried",
-    Action.LEFTOVER: "leftovers",
+    Action.LEFTOVER: "removed",
 }
 
 _REMOVES_BYTES = frozenset({Action.FREE, Action.EXPIRE, Action.BURY, Action.LEFTOVER})

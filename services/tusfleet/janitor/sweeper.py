@@ -219,7 +219,7 @@ def _tell(report: Report, pause: float) -> None:
         return
     for failure in report.failures:
         fields = {"upload_id": failure.upload_id, "reason": failure.reason}
-        logger.warning("The janitor cannot %s now: %s", failure.action.value, failure.detail, extra=fields)
+        logger.warning("Cannot be %s by the janitor now: %s", failure.action.done, failure.detail, extra=fields)
     if report.eventful:
         milliseconds = {"milliseconds": round(report.seconds * 1000)}
         logger.info("A pass of the janitor: %s", report.line(), extra=milliseconds)

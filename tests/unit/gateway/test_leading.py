@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
 from tusfleet.gateway.leading import leading
 from tusfleet.lockers.in_process import InProcessLocker
+from tusfleet.uploads.errors import Unavailable
+from tusfleet.uploads.ports import Lease
 
 pytestmark = pytest.mark.anyio
 
@@ -53,3 +56,28 @@ async def test_a_failure_of_the_work_is_told_and_gives_the_lease_back() -> None:
     with pytest.raises(ValueError, match="broken"):
         await leading(locker, "work", work)
     assert locker.held == 0
+
+
+async def test_leases_that_are_out_of_reach_are_told_of_once_and_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    locker = InProcessLocker()
+    try_acquire, tries = locker.try_acquire, 0
+
+    async def hindered(id: str) -> Lease | None:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise Unavailable("Redis cannot be reached")
+        return await try_acquire(id)
+
+    async def work() -> None:
+        assert locker.held == 1
+
+    monkeypatch.setattr("tusfleet.gateway.leading.RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(locker, "try_acquire", hindered)
+    with caplog.at_level(logging.WARNING, "tusfleet"):
+        await leading(locker, "work", work)
+    assert [record.getMessage() for record in caplog.records] == [
+        "Nobody can be chosen for the work of the work: Redis cannot be reached"
+    ]
