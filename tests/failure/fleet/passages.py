@@ -196,7 +196,7 @@ def with_creation(passage: Passage, place: Place, numbers: Random) -> list[bytes
 
 
 def concatenation(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
-    """A final upload of parts, of which some are smaller than what S3 copies; one made before its last part, one small."""
+    """A final upload of parts, some smaller than what S3 copies; one made before its last part, one small."""
     sent = [Sent(passage, numbers.randbytes(size), {"Upload-Concat": "partial"}) for size in (PART + KIB, 7000, 3000)]
     sent[2].deferred = True
     for one in sent:

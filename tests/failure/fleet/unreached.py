@@ -28,7 +28,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "datastores.s3.transfer:Direct.put:_refused",
         "datastores.s3.transfer:_refused",
     ),
-    "only where somebody died before: the second gateway of every death goes there, and who dies twice is the random walk's": (
+    "only where somebody died before: the second gateway of every death goes there; dying twice is the random walk's": (
         "uploads.append:append:finish",
         "uploads.append:_Writing.store_verified:self._commit",
         "uploads.finish:finish:context.commit",
