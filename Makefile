@@ -36,15 +36,16 @@ test: $(VENV)/.ready-to-develop ## Run every test with the coverage gate; ARGS="
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -m alone
-	@$(BIN)/coverage run -m pytest -m "not alone" -n auto
+	@$(BIN)/coverage run -m pytest -m "not alone and not long" -n auto
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=$(COVERAGE_GATE)
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
 
-test-fleet: $(VENV)/.ready-to-develop ## Run every conformance test on two gateways, Redis Cluster and Sentinel, both S3 servers
+test-fleet: $(VENV)/.ready-to-develop ## Run what takes minutes: deaths at every await point, the conformance tests on two gateways
 	@scripts/debian_needs.sh redis-server:redis-server
+	@$(BIN)/python -m pytest -m long -n auto
 	@TUSFLEET_TEST_DEPLOYMENT=cluster,minio $(BIN)/python -m pytest -n auto tests/conformance
 	@TUSFLEET_TEST_DEPLOYMENT=sentinel,versitygw $(BIN)/python -m pytest -n auto tests/conformance
 

@@ -25,6 +25,8 @@ from tests.failure.fleet.unreached import UNREACHED, reason_for, step_of
 from tests.testbed.fixtures import need
 from tests.testbed.redis_topologies import RedisTopology
 
+pytestmark = pytest.mark.long
+
 EVERY = bool(os.environ.get("TUSFLEET_TEST_EVERY_DEATH"))
 
 SHARES = 12 if EVERY else 2
