@@ -54,8 +54,8 @@ class Outgoing:
 
     __slots__ = (
         "_clock", "_durable", "_flight", "_line", "_means", "_news", "_nonce", "_numbers", "_ring", "_start", "_strays",
-        "_tails", "_tentative", "_upload", "_written", "buffer", "ended", "failure", "holder", "parked", "pending",
-        "placement", "since",
+        "_tails", "_tentative", "_told", "_upload", "_written", "buffer", "ended", "failure", "holder", "parked",
+        "pending", "placement", "since",
     )  # fmt: skip
 
     def __init__(self, means: Means, upload: Upload, nonce: str, ring: Callable[[], None], *, tentative: bool) -> None:
@@ -67,7 +67,8 @@ class Outgoing:
         self._ring = ring
         self._tentative = tentative
         self._start = placement if tentative else S3Placement()
-        # Whether the placement tells of something that no checkpoint has told.
+        # What the last checkpoint told, and whether the placement tells of something that none has.
+        self._told = placement
         self._news = False
         self._clock = asyncio.get_running_loop().time
         self.holder = means.pool.holder(ring)
@@ -182,13 +183,13 @@ class Outgoing:
         if placement.multipart is not None:
             placement = self._numbers.write(placement, quiet=self.done)
             self._written = True
-        self.placement = placement
+        self.placement = self._told = placement
         self._news = False
         return Checkpoint(placement.size, placement.json())
 
     def committed(self) -> None:
         """Take note that the checkpoint given last has been dealt with."""
-        self._numbers.committed(self.placement)
+        self._numbers.committed(self._told)
 
     # Bytes in
 
@@ -212,9 +213,9 @@ class Outgoing:
             self._seal()  # it need not wait for the next bytes to know that it is not the last
 
     def _copy(self) -> bool:
-        """Fill what room there is, of one more slab if need be; False when there is none."""
+        """Fill what room there is, of more slabs if need be; False when there is none."""
         if not self.buffer.room:
-            slabs = self._slabs(1)
+            slabs = self._slabs(self._wanted)
             if slabs is None:
                 return False
             self.buffer.grow(slabs)
@@ -231,7 +232,9 @@ class Outgoing:
 
     async def _take_back(self, tail: Tail) -> bool:
         """Put the bytes of the tail at the beginning of the buffer; False when there is no room yet."""
-        slabs = self._slabs(self.buffer.slabs_for(tail.size))
+        # With room for what comes after it: somebody else may need the memory the next moment, and whoever has to put a
+        # tail away that is no longer than before has got nowhere.
+        slabs = self._slabs(self._wanted)
         if slabs is None:
             return False
         self.buffer.grow(slabs)
@@ -242,6 +245,15 @@ class Outgoing:
         self._durable = tail.size
         self.parked = None
         return True
+
+    @property
+    def _wanted(self) -> int:
+        """Slabs that the pending bytes need, as far as they go into one part; with those of a tail that comes first."""
+        size = 0 if self.parked is None else self.parked.size
+        waiting = sum(map(len, self.pending))
+        if not self._whole_only:
+            waiting = max(1, min(waiting, self._full - self.buffer.size - size))
+        return self.buffer.slabs_for(size + waiting)
 
     def _slabs(self, count: int) -> list[bytearray] | None:
         """Slabs for the buffer; None while they are waited for."""
@@ -331,10 +343,9 @@ class Outgoing:
         if not full and not (wanted and self.unsafe and self._is_part):
             return None
         placement = self._numbers.write(self._start if self._tentative else self.placement, quiet=False)
-        self._start = placement
+        self._start = self._told = placement
         if not self._tentative:
             self.placement = placement
-        self._numbers.committed(placement)
         return Checkpoint(placement.size, placement.json())
 
     async def conclude(self) -> Checkpoint | None:

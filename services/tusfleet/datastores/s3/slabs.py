@@ -2,8 +2,8 @@
 
 There is one pool per process and no other memory for bytes, so that a process needs what its settings say, however many
 clients it has. Whoever finds none left waits in line: the first in line gets what is given back until it has all that
-it asked for, so everybody's turn comes. For each one that waits, the holder that has been still for longest and has
-bytes which are not on their way yet is asked to put them away: slow clients never hold memory against fast ones.
+it asked for, so everybody's turn comes. As long as what is on its way does not suffice for those who wait, the holders
+that have been still for longest are asked to put their bytes away: slow clients never hold memory against fast ones.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ from itertools import islice
 
 SLAB_BYTES = 256 * 1024
 """Bytes of a slab: what a request of tus clients brings at least, and large enough that a part is a few dozens."""
+
+
+ABREAST = 8
+"""Bytes are put away for so many of those who wait at once: enough to keep S3 busy, and few enough that who has just
+got its memory is not the next to be asked for it."""
 
 
 class Holder:
@@ -46,8 +51,7 @@ class Holder:
 
     def sent(self, count: int) -> None:
         """Take note that `count` slabs are on their way: they come back by themselves and need no asking for."""
-        self.buffered -= count
-        self._pool.settle(self)
+        self._pool.sent(self, count)
 
     def give(self, slabs: Iterable[bytearray], *, buffered: bool) -> None:
         """Give slabs back: from the buffer, or after they were `sent`."""
@@ -84,6 +88,7 @@ class SlabPool:
         self.slab_bytes = slab_bytes
         self.limit = max(1, memory // slab_bytes)
         self.used = 0
+        self._buffered = 0
         self._free: list[bytearray] = []
         self._line: deque[_Waiter] = deque()
         # Holders with bytes in their buffers, the stillest first.
@@ -125,10 +130,9 @@ class SlabPool:
 
     def give(self, holder: Holder, slabs: list[bytearray], *, buffered: bool) -> None:
         """See `Holder.give`."""
-        if buffered:
-            holder.buffered -= len(slabs)
-            self.settle(holder)
         self._back(slabs)
+        if buffered:
+            self.sent(holder, len(slabs))
         self._serve()
 
     def active(self, holder: Holder) -> None:
@@ -136,13 +140,13 @@ class SlabPool:
         if holder in self._holders:
             self._holders.move_to_end(holder)
 
-    def settle(self, holder: Holder) -> None:
-        """Forget a holder that has nothing left to put away."""
+    def sent(self, holder: Holder, count: int) -> None:
+        """See `Holder.sent`; a holder that has nothing left to put away is not asked any more."""
+        holder.buffered -= count
+        self._buffered -= count
         if not holder.buffered:
             self._holders.pop(holder, None)
             holder.pressed = False
-            if self._line:
-                self._press()
 
     def _slab(self) -> bytearray:
         self.used += 1
@@ -154,6 +158,7 @@ class SlabPool:
 
     def _hand_out(self, holder: Holder, slabs: list[bytearray]) -> list[bytearray]:
         holder.buffered += len(slabs)
+        self._buffered += len(slabs)
         self._holders[holder] = None
         self._holders.move_to_end(holder)
         return slabs
@@ -176,7 +181,13 @@ class SlabPool:
             self._press()
 
     def _press(self) -> None:
-        """Have as many still holders put their bytes away as there are in line."""
-        for holder in list(islice(self._holders, len(self._line))):
+        """Have the stillest holders put away what the first in line need beyond what comes back by itself."""
+        first = list(islice(self._line, ABREAST))
+        on_their_way = self.used - self._buffered - sum(len(waiter.slabs) for waiter in first)
+        missing = sum(waiter.count - len(waiter.slabs) for waiter in first) - on_their_way
+        for holder in self._holders:
+            if missing <= 0:
+                return
+            missing -= holder.buffered
             if not holder.pressed:
                 holder.press()

@@ -96,19 +96,22 @@ async def test_bytes_that_are_on_their_way_are_not_asked_for(claim: Callable[[],
     sending.holder.sent(3)
     still = claim().take(1)
     waiting = claim().holder.wait(1)
+    assert (sending.asked, still.asked) == (0, 0), "three are on their way"
+    more = claim().holder.wait(3)
     assert (sending.asked, still.asked) == (0, 1)
     sending.holder.give(sending.slabs, buffered=False)
-    assert len(await waiting) == 1
+    still.give()
+    assert (len(await waiting), len(await more)) == (1, 3)
 
 
-async def test_when_one_has_put_its_bytes_away_the_next_is_asked(claim: Callable[[], Claim]) -> None:
-    first, second = claim().take(1), claim().take(3)
+async def test_as_many_are_asked_as_are_needed(claim: Callable[[], Claim]) -> None:
+    first, second, third = claim().take(1), claim().take(1), claim().take(2)
     waiting = claim().holder.wait(2)
-    assert (first.asked, second.asked) == (1, 0)
+    assert (first.asked, second.asked, third.asked) == (1, 1, 0)
     first.give()
-    assert (first.asked, second.asked) == (1, 1)
     second.give()
     assert len(await waiting) == 2
+    assert third.asked == 0
 
 
 async def test_who_leaves_the_line_holds_nothing(pool: SlabPool, claim: Callable[[], Claim]) -> None:
