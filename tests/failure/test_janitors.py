@@ -142,6 +142,7 @@ def test_a_frozen_leader_is_replaced_and_harms_nothing_when_it_wakes(
             assert [complaints(one) for one in (first, second)] == [[], []]
 
 
+@pytest.mark.long
 def test_two_that_both_believe_to_lead_do_everything_once(tmp_path: Path, backend: Backend, gateway: Server) -> None:
     all_overdue(gateway, backlog(gateway, 200))
     finished = create(gateway, KIB, body=b"f" * KIB)

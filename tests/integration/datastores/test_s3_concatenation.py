@@ -202,6 +202,7 @@ async def test_a_cancelled_one_leaves_nothing(means: Means, bucket: Bucket) -> N
     await joined(means, bucket, contents)
 
 
+@pytest.mark.long
 async def test_copies_that_fail_are_made_again_or_given_up(
     bucket: Bucket, s3_proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
