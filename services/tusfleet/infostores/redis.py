@@ -116,9 +116,9 @@ class RedisInfoStore:
         ends: Lease | None,
     ) -> Any:
         fields = [text for field in way.fields.items() for text in field]
-        state = change.get("state")
+        state = change.get("state", upload.state)
         # The end of an upload frees memory: it must be possible in a Redis that is full.
-        script = COMMIT if state is None or state.alive else END
+        script = COMMIT if state.alive else END
         arguments: list[str | int] = [
             self._layout.channels, upload.id, token, self._capacity,
             micros(upload.created_at), upload.offset, fence, int(ends is not None),

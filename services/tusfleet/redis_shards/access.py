@@ -11,8 +11,6 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from redis.credentials import CredentialProvider
 
-from tusfleet.uploads.errors import Unavailable
-
 DEFAULT_PORT = 6379
 DEFAULT_SENTINEL_PORT = 26379
 
@@ -156,9 +154,10 @@ class Credentials(CredentialProvider):
         password = self._password or ""
         if self._file is not None:
             try:
-                password = self._file.read_text().strip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                raise Unavailable(f"The file of the Redis password cannot be read: {error}") from error
+                password = self._file.read_text(errors="replace").strip("\r\n")
+            except OSError as error:
+                # Told as any failure to connect, and tried again: a secret may be mounted a little later.
+                raise OSError(f"the file of the password cannot be read: {error}") from error
         return (self._username, password) if self._username else (password,)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
@@ -180,10 +179,22 @@ def connection_options(access: RedisAccess, target: Target) -> dict[str, Any]:
     }
     if username or password or access.password_file:
         options["credential_provider"] = Credentials(username, password, access.password_file)
-    return options | tls_options(access, target)
+    return options | _tls_options(access, target)
 
 
-def tls_options(access: RedisAccess, target: Target) -> dict[str, Any]:
+def sentinel_options(access: RedisAccess, target: Target) -> dict[str, Any]:
+    """The options of redis-py for connections to the Sentinels."""
+    options: dict[str, Any] = {
+        "username": access.sentinel_username,
+        "password": access.sentinel_password,
+        "socket_timeout": access.connect_timeout,
+        "socket_connect_timeout": access.connect_timeout,
+        "retry": None,
+    }
+    return options | ({"ssl": True, **_tls_options(access, target)} if target.tls else {})
+
+
+def _tls_options(access: RedisAccess, target: Target) -> dict[str, Any]:
     """The options of redis-py that concern TLS; none without it."""
     if not target.tls:
         return {}

@@ -36,7 +36,11 @@ _SENTENCES = {
 }
 
 
-class TooFewReplicas(Exception):
+_IN_A_SCRIPT = "The user executing the script can't"
+"""How Redis 7 begins when a script does what its user may not."""
+
+
+class TooFewReplicas(RedisError):
     """A change reached fewer replicas than it must before it is acknowledged."""
 
     def __init__(self, reached: int, wanted: int) -> None:
@@ -63,7 +67,7 @@ def told(error: BaseException, where: str) -> UploadError:
     """The error that tells of `error`; `where` names the servers."""
     if isinstance(error, OutOfMemoryError):
         return StoreFull("Redis is full (OOM command not allowed): raise its maxmemory, or let uploads expire")
-    if isinstance(error, NoPermissionError):
+    if isinstance(error, NoPermissionError) or str(error).startswith(_IN_A_SCRIPT):
         return Unavailable(f"{where} does not permit this user what is needed: {error}")
     if isinstance(error, AuthenticationError | AuthorizationError):
         return Unavailable(f"{where} refuses the credentials: {error}")

@@ -6,7 +6,6 @@ import asyncio
 
 from redis.asyncio import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.sentinel import Sentinel
 
 from tusfleet.redis_shards.access import RedisAccess, Target, connection_options
 
@@ -44,10 +43,3 @@ class Pooled:
 
     async def drop(self, connection: AbstractConnection) -> None:
         await connection.disconnect(nowait=True)
-
-    async def close(self) -> None:
-        """Close what belongs to no lane."""
-        manager = getattr(self._pool, "sentinel_manager", None)
-        if isinstance(manager, Sentinel):
-            for client in manager.sentinels:
-                await client.aclose()

@@ -13,7 +13,7 @@ from redis.exceptions import AskError, MovedError, NoScriptError
 from tusfleet.observability.metrics import Metrics
 from tusfleet.redis_shards.access import RedisAccess, Topology, target_of
 from tusfleet.redis_shards.failures import FAILURES, Failure, passing, told
-from tusfleet.redis_shards.lanes import Command, Lane
+from tusfleet.redis_shards.lanes import Command, Lane, packed
 from tusfleet.redis_shards.layout import DEFAULT_SHARDS, MOST_SHARDS, Layout, store_key
 from tusfleet.redis_shards.schema import MIGRATIONS, Migration, UnusableStore, brought_up
 from tusfleet.redis_shards.scripts import OPEN, Script
@@ -128,14 +128,15 @@ class Shards:
     async def _attempts(
         self,
         key: str,
-        command: Sequence[str | int],
-        whole: Sequence[str | int],
+        command: tuple[str | int, ...],
+        whole: tuple[str | int, ...],
         writes: bool,
         deadline: float,
     ) -> Any:
         loop = asyncio.get_running_loop()
         once: Lane | None = None
         attempt = 0
+        cause: Failure | None = None
         while True:
             if self._closed:
                 raise Unavailable("The connection to Redis is closed")
@@ -143,14 +144,16 @@ class Shards:
                 async with asyncio.timeout_at(deadline):
                     lane = once or await self._servers.lane(key)
                     answer: asyncio.Future[Any] = loop.create_future()
-                    lane.send(Command(command, writes, answer, asking=once is not None))
+                    lane.send(Command(packed(*command), writes, answer, asking=once is not None))
                     return await answer
             except NoScriptError:
                 # A server that was restarted, emptied of scripts, or has just become the master.
                 command = whole
                 continue
             except FAILURES as error:
-                once = await self._after(error, attempt, deadline)
+                # That the time is over is not what went wrong, when something else did before.
+                cause = error if cause is None or not isinstance(error, TimeoutError) else cause
+                once = await self._after(cause if loop.time() >= deadline else error, attempt, deadline)
             attempt += 1
 
     async def _after(self, error: Failure, attempt: int, deadline: float) -> Lane | None:

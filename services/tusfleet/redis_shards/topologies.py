@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
-from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.sentinel import (
-    Sentinel,
-    SentinelConnectionPool,
-    SentinelManagedConnection,
-    SentinelManagedSSLConnection,
-)
 
-from tusfleet.redis_shards.access import RedisAccess, Target, Topology, connection_options, tls_options
+from tusfleet.redis_shards.access import RedisAccess, Target, Topology
 from tusfleet.redis_shards.cluster import Cluster
 from tusfleet.redis_shards.failures import Failure
 from tusfleet.redis_shards.lanes import Durability, Lane
 from tusfleet.redis_shards.pools import Pooled, pool
+from tusfleet.redis_shards.sentinels import Sentinels, sentinel_pool
 
 
 class Servers(Protocol):
@@ -54,36 +48,19 @@ def servers_of(access: RedisAccess, target: Target) -> Servers:
         return Cluster(access, target)
     if target.topology is Topology.SENTINEL:
         # Asking the Sentinels, of which some may not answer, comes in front of the connection itself.
-        return _Single(access, Pooled(_sentinel_pool(access, target), access.connect_timeout * (1 + len(target.hosts))))
+        sentinels = Sentinels(access, target)
+        pooled = Pooled(sentinel_pool(access, target, sentinels), access.connect_timeout * (1 + len(target.hosts)))
+        return _Single(access, pooled, sentinels)
     host, port = target.hosts[0] if target.hosts else ("", 0)
     return _Single(access, Pooled(pool(access, target, host, port), access.connect_timeout))
-
-
-def _sentinel_pool(access: RedisAccess, target: Target) -> ConnectionPool:
-    asking: dict[str, Any] = {
-        "username": access.sentinel_username,
-        "password": access.sentinel_password,
-        "socket_timeout": access.connect_timeout,
-        "socket_connect_timeout": access.connect_timeout,
-        "retry": None,
-    }
-    if target.tls:
-        asking |= {"ssl": True, **tls_options(access, target)}
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        target.hosts, sentinel_kwargs=asking
-    )
-    kind = SentinelManagedSSLConnection if target.tls else SentinelManagedConnection
-    options = connection_options(access, target) | {"connection_class": kind, "db": target.database}
-    return SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        target.service, sentinel, **options
-    )
 
 
 class _Single:
     """One server at a time."""
 
-    def __init__(self, access: RedisAccess, server: Pooled) -> None:
+    def __init__(self, access: RedisAccess, server: Pooled, sentinels: Sentinels | None = None) -> None:
         self._server = server
+        self._sentinels = sentinels
         self._lane = Lane(server, access.timeout, Durability(access.wait_replicas, access.wait_timeout))
 
     async def lane(self, key: str) -> Lane:  # noqa: ARG002 - there is one
@@ -97,4 +74,5 @@ class _Single:
 
     async def close(self) -> None:
         await self._lane.close()
-        await self._server.close()
+        if self._sentinels is not None:
+            await self._sentinels.close()
