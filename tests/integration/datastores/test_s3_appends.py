@@ -121,6 +121,20 @@ async def test_a_tentative_stream_reserves_its_numbers_before_it_uses_them(store
     assert bucket.read(life.key) == content
 
 
+async def test_an_upload_stays_with_the_checksums_with_which_it_began(
+    bucket: Bucket, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_credentials(s3_server, monkeypatch)
+    content = some_bytes(13 * MIB)
+    for settings in (["crc32", "none", "crc32"], ["none", "crc32", "none"]):
+        life = Life(len(content))
+        for number, setting in enumerate(settings):
+            async with store_at(s3_server, bucket.endpoint, bucket.name, checksum=setting) as store:
+                piece = slice(number * 5 * MIB, (number + 1) * 5 * MIB)
+                await life.patch(store, content[piece])
+        assert bucket.read(life.key) == content
+
+
 async def test_a_silent_client_holds_no_memory(store: S3DataStore) -> None:
     pool = store._means.pool
     for size, tail in ((1000, "data"), (100_000, "key"), (3 * MIB, "key")):

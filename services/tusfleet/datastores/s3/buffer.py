@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tusfleet.datastores.s3.checksums import Checksum
-from tusfleet.datastores.s3.slabs import Holder
+from tusfleet.datastores.s3.slabs import Holder, Slab
 from tusfleet.datastores.s3.transfer import Body
 
 
@@ -23,7 +23,7 @@ class Buffer:
         self._holder = holder
         self._kind = kind
         self._slab_bytes = slab_bytes
-        self._slabs: list[bytearray] = []
+        self._slabs: list[Slab] = []
         self.size = 0
         self.value = 0
 
@@ -41,7 +41,7 @@ class Buffer:
         """How many more slabs `size` more bytes need."""
         return max(0, -(-(size - self.room) // self._slab_bytes))
 
-    def grow(self, slabs: Sequence[bytearray]) -> None:
+    def grow(self, slabs: Sequence[Slab]) -> None:
         """Take slabs over from the holder."""
         self._slabs.extend(slabs)
 
@@ -76,7 +76,7 @@ class Buffer:
         self._holder.sent(len(load.slabs))
         return load
 
-    def _take_out(self) -> list[bytearray]:
+    def _take_out(self) -> list[Slab]:
         slabs, self._slabs = self._slabs, []
         self.size = self.value = 0
         return slabs
@@ -87,7 +87,7 @@ class Load:
 
     __slots__ = ("_holder", "body", "size", "slabs", "value")
 
-    def __init__(self, holder: Holder, body: Body, value: int, slabs: list[bytearray]) -> None:
+    def __init__(self, holder: Holder, body: Body, value: int, slabs: list[Slab]) -> None:
         self._holder = holder
         self.body = body
         self.size = body.size

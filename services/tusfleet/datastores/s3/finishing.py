@@ -59,7 +59,7 @@ async def without_strays(workshop: Workshop, placement: S3Placement) -> S3Placem
 
 async def _of_tail(means: Means, upload: Upload, placement: S3Placement) -> S3Placement:
     """The object of an upload that never had a part: its bytes are in the record, in one object, or there are none."""
-    workshop = means.workshop
+    workshop = means.workshop.of(placement)
     data = b""
     if placement.tail is not None:
         data = await workshop.read_tail(workshop.naming.bucket(placement), placement.tail)
@@ -68,7 +68,7 @@ async def _of_tail(means: Means, upload: Upload, placement: S3Placement) -> S3Pl
 
 
 async def _of_parts(means: Means, upload: Upload, placement: S3Placement) -> S3Placement:
-    workshop, tail = means.workshop, placement.tail
+    workshop, tail = means.workshop.of(placement), placement.tail
     value = placement.checksum
     if tail is not None:
         value = workshop.kind.combine(value, workshop.kind.decode(tail.checksum), tail.size)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tusfleet.datastores.s3.checksums import Checksum
+from tusfleet.datastores.s3.checksums import checksum as checksum_of
 from tusfleet.datastores.s3.client import S3Client
 from tusfleet.datastores.s3.failures import NOT_THERE, TAKEN, S3Failure
 from tusfleet.datastores.s3.naming import CONTENT, MARKER, Naming
@@ -23,6 +24,8 @@ from tusfleet.datastores.s3.placement import S3Placement, Tail, Whole
 from tusfleet.datastores.s3.transfer import Body
 from tusfleet.uploads.errors import DataLost, Unavailable
 from tusfleet.uploads.models import Upload
+
+_KEPT = "-kept"
 
 RACES = 3
 """How often a name may be found taken and then free again before the next one is tried."""
@@ -53,6 +56,27 @@ class Workshop:
     naming: Naming
     kind: Checksum
     sent: bool
+
+    @property
+    def algorithm(self) -> str:
+        """Names the checksums in a placement."""
+        return self.kind.name if self.sent else f"{self.kind.name}{_KEPT}"
+
+    def of(self, placement: S3Placement) -> Workshop:
+        """The workshop for an upload that may have begun with other checksums.
+
+        Raises:
+            Unavailable: they need a package that is not installed any more.
+        """
+        name = placement.algorithm
+        if name is None or name == self.algorithm:
+            return self
+        try:
+            kind = checksum_of(name.removesuffix(_KEPT))
+        except ValueError as error:
+            raise Unavailable(f"The upload has checksums that cannot be computed now: {error}") from error
+        assert kind is not None
+        return replace(self, kind=kind, sent=not name.endswith(_KEPT))
 
     def checked(self, checksum: str) -> dict[str, Any]:
         """Parameters of a call that sends bytes of this checksum."""
@@ -90,7 +114,7 @@ class Workshop:
         """
         checksum = self.kind.encode(value)
         bucket = self.naming.bucket(placement)
-        placement = replace(placement, bucket=bucket)
+        placement = replace(placement, bucket=bucket, algorithm=self.algorithm)
         for key in self.naming.candidates(upload, placement):
             for _ in range(RACES):
                 etag = await self._create(upload, bucket, key, body, checksum)

@@ -20,7 +20,7 @@ from tusfleet.datastores.s3.objects import Workshop
 from tusfleet.datastores.s3.options import S3Options
 from tusfleet.datastores.s3.placement import Part, S3Placement, Tail
 from tusfleet.datastores.s3.sizes import Sizes
-from tusfleet.datastores.s3.slabs import SlabPool
+from tusfleet.datastores.s3.slabs import Slab, SlabPool
 from tusfleet.datastores.s3.strays import Strays
 from tusfleet.datastores.s3.tails import TailCache
 from tusfleet.datastores.s3.transfer import Body
@@ -54,13 +54,15 @@ class Outgoing:
 
     __slots__ = (
         "_clock", "_durable", "_flight", "_line", "_means", "_news", "_nonce", "_numbers", "_ring", "_start", "_strays",
-        "_tails", "_tentative", "_told", "_upload", "_written", "buffer", "ended", "failure", "holder", "parked",
-        "pending", "placement", "since",
+        "_tails", "_tentative", "_told", "_upload", "_workshop", "_written", "buffer", "ended", "failure", "holder",
+        "parked", "pending", "placement", "since",
     )  # fmt: skip
 
     def __init__(self, means: Means, upload: Upload, nonce: str, ring: Callable[[], None], *, tentative: bool) -> None:
-        self.placement = placement = S3Placement.of(upload.placement)
+        placement = S3Placement.of(upload.placement)
         _verify(means, upload, placement)
+        self._workshop = workshop = means.workshop.of(placement)
+        self.placement = placement = replace(placement, algorithm=workshop.algorithm)
         self._means = means
         self._upload = replace(upload, placement={})  # a silent client would hold the bytes in it
         self._nonce = nonce
@@ -72,13 +74,13 @@ class Outgoing:
         self._news = False
         self._clock = asyncio.get_running_loop().time
         self.holder = means.pool.holder(ring)
-        self.buffer = Buffer(self.holder, means.workshop.kind, means.pool.slab_bytes)
-        self._flight = Flight(means.workshop, upload, placement, ring)
+        self.buffer = Buffer(self.holder, workshop.kind, means.pool.slab_bytes)
+        self._flight = Flight(workshop, upload, placement, ring)
         self._numbers = Numbers(
             placement, upload.fence, upload.follows, means.sizes.most, 2 * means.options.concurrency
         )
-        self._strays = Strays(means.workshop.client, self._flight.bucket, placement.strays)
-        self._line: asyncio.Future[list[bytearray]] | None = None
+        self._strays = Strays(workshop.client, self._flight.bucket, placement.strays)
+        self._line: asyncio.Future[list[Slab]] | None = None
         self.pending: deque[memoryview] = deque()
         # The tail, while its bytes are not in the buffer; and how many of those in the buffer are durable in it.
         self.parked = placement.tail
@@ -166,7 +168,7 @@ class Outgoing:
         return self._checkpoint()
 
     def _part_stored(self, part: Part, value: int) -> None:
-        flight, kind = self._flight, self._means.workshop.kind
+        flight, kind = self._flight, self._workshop.kind
         placement = replace(self.placement, bucket=flight.bucket, key=flight.key, multipart=flight.multipart)
         self.placement = placement.with_part(part, kind.combine(placement.checksum, value, part.size))
         self._news = True
@@ -240,7 +242,7 @@ class Outgoing:
         self.buffer.grow(slabs)
         data = None if tail.key is None else self._means.cache.take(tail.key)
         if data is None:
-            data = await self._means.workshop.read_tail(self._flight.bucket, tail)
+            data = await self._workshop.read_tail(self._flight.bucket, tail)
         self.buffer.write(data)
         self._durable = tail.size
         self.parked = None
@@ -255,7 +257,7 @@ class Outgoing:
             waiting = max(1, min(waiting, self._full - self.buffer.size - size))
         return self.buffer.slabs_for(size + waiting)
 
-    def _slabs(self, count: int) -> list[bytearray] | None:
+    def _slabs(self, count: int) -> list[Slab] | None:
         """Slabs for the buffer; None while they are waited for."""
         if self._line is None:
             slabs = self.holder.take(count)
@@ -361,7 +363,7 @@ class Outgoing:
         load = self.buffer.detach()
         try:
             placement = self._strays.without_freed(self.placement)
-            self.placement = await self._means.workshop.put_whole(self._upload, placement, load.body, load.value)
+            self.placement = await self._workshop.put_whole(self._upload, placement, load.body, load.value)
         finally:
             load.release()
         self._durable = 0
@@ -385,7 +387,7 @@ class Outgoing:
 
     def inline(self, *, hold: bool = False) -> Checkpoint:
         """Put the buffer into the record; `hold` it too when more is expected soon."""
-        kind = self._means.workshop.kind
+        kind = self._workshop.kind
         tail = Tail(self.buffer.size, kind.encode(self.buffer.value), self.buffer.body().joined())
         self.placement = self.placement.with_tail(tail)
         if hold:
@@ -406,7 +408,7 @@ class Outgoing:
 
     def unburden(self, data: bytes) -> None:
         """Move a tail from the record, which this request holds in memory, into an object."""
-        self._flight.send_tail(self._tail_key(), Body.of(data), self._means.workshop.kind.update(data, 0))
+        self._flight.send_tail(self._tail_key(), Body.of(data), self._workshop.kind.update(data, 0))
 
     def _park(self, tail: Tail) -> None:
         self.buffer.clear()
@@ -417,7 +419,7 @@ class Outgoing:
 
     def _tail_key(self) -> str:
         self._tails += 1
-        return self._means.workshop.naming.tail(self._upload, self._nonce, self._tails)
+        return self._workshop.naming.tail(self._upload, self._nonce, self._tails)
 
 
 def _verify(means: Means, upload: Upload, placement: S3Placement) -> None:

@@ -12,6 +12,7 @@ Fields of the JSON value; those that say nothing are left out:
                      than that before, the size when it is the same; an ETag of 32 hex digits is written in base64.
     count, stored    parts, and bytes in them.  last: number and size of the last part.
     checksum         CRC of all bytes in parts, from which that of the whole object follows.
+    algorithm        what all checksums here are: an upload stays with that with which it began, whatever is set later.
     part_size        the size of every part, where all must have one.
     next, ahead, fence   which numbers are whose, see `numbers`.
     tail             bytes after the parts: {size, checksum, data (base64)} or {size, checksum, key}.
@@ -82,6 +83,7 @@ class S3Placement:
     last_number: int = 0
     last_size: int = 0
     checksum: int = 0
+    algorithm: str | None = None
     part_size: int | None = None
     next: int = 1
     ahead: int = 0
@@ -105,6 +107,7 @@ class S3Placement:
             last_number=number,
             last_size=size,
             checksum=values.get("checksum", 0),
+            algorithm=values.get("algorithm"),
             part_size=values.get("part_size"),
             next=values.get("next", 1),
             ahead=values.get("ahead", 0),
@@ -127,6 +130,7 @@ class S3Placement:
                 "last": [self.last_number, self.last_size],
                 "checksum": self.checksum,
             }
+        values["algorithm"] = self.algorithm
         values["part_size"] = self.part_size
         values["tail"] = None if self.tail is None else _written_tail(self.tail)
         values["strays"] = list(self.strays) or None
@@ -173,7 +177,7 @@ class S3Placement:
     def as_whole(self, key: str, whole: Whole) -> S3Placement:
         """With all bytes in one object; what was known about parts is of no use any more."""
         strays = self.without_tail().strays
-        return S3Placement(bucket=self.bucket, key=key, strays=strays, whole=whole)
+        return S3Placement(bucket=self.bucket, key=key, algorithm=self.algorithm, strays=strays, whole=whole)
 
     def all_parts(self) -> Iterator[Part]:
         """Every part in order."""

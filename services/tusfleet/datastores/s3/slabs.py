@@ -9,6 +9,7 @@ that have been still for longest are asked to put their bytes away: slow clients
 from __future__ import annotations
 
 import asyncio
+import mmap
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -16,6 +17,13 @@ from itertools import islice
 SLAB_BYTES = 256 * 1024
 """Bytes of a slab: what a request of tus clients brings at least, and large enough that a part is a few dozens."""
 
+
+Slab = mmap.mmap
+"""Memory of its own, which goes back to the system when nobody needs it; a `bytearray` of this size may stay in the
+heap."""
+
+KEPT = 64
+"""Free slabs that are kept beyond as many as are in use: 16 MiB, so that bulk finds them and silence costs little."""
 
 ABREAST = 8
 """Bytes are put away for so many of those who wait at once: enough to keep S3 busy, and few enough that who has just
@@ -37,15 +45,15 @@ class Holder:
         self.buffered = 0
         self.pressed = False
 
-    def take(self, count: int = 1) -> list[bytearray] | None:
+    def take(self, count: int = 1) -> list[Slab] | None:
         """Take `count` slabs at once; None when there are none, or others wait."""
         return self._pool.take(self, count)
 
-    def wait(self, count: int = 1) -> asyncio.Future[list[bytearray]]:
+    def wait(self, count: int = 1) -> asyncio.Future[list[Slab]]:
         """Get in line for `count` slabs; whoever gives up waiting calls `abandon` with the future."""
         return self._pool.wait(self, count)
 
-    def abandon(self, waiting: asyncio.Future[list[bytearray]]) -> None:
+    def abandon(self, waiting: asyncio.Future[list[Slab]]) -> None:
         """Leave the line; what had been set aside goes to the next one."""
         self._pool.abandon(self, waiting)
 
@@ -53,7 +61,7 @@ class Holder:
         """Take note that `count` slabs are on their way: they come back by themselves and need no asking for."""
         self._pool.sent(self, count)
 
-    def give(self, slabs: Iterable[bytearray], *, buffered: bool) -> None:
+    def give(self, slabs: Iterable[Slab], *, buffered: bool) -> None:
         """Give slabs back: from the buffer, or after they were `sent`."""
         self._pool.give(self, list(slabs), buffered=buffered)
 
@@ -73,8 +81,8 @@ class _Waiter:
     def __init__(self, holder: Holder, count: int) -> None:
         self.holder = holder
         self.count = count
-        self.slabs: list[bytearray] = []
-        self.future: asyncio.Future[list[bytearray]] = asyncio.get_running_loop().create_future()
+        self.slabs: list[Slab] = []
+        self.future: asyncio.Future[list[Slab]] = asyncio.get_running_loop().create_future()
 
 
 class SlabPool:
@@ -89,7 +97,7 @@ class SlabPool:
         self.limit = max(1, memory // slab_bytes)
         self.used = 0
         self._buffered = 0
-        self._free: list[bytearray] = []
+        self._free: list[Slab] = []
         self._line: deque[_Waiter] = deque()
         # Holders with bytes in their buffers, the stillest first.
         self._holders: OrderedDict[Holder, None] = OrderedDict()
@@ -103,20 +111,20 @@ class SlabPool:
         """How many wait in line."""
         return len(self._line)
 
-    def take(self, holder: Holder, count: int) -> list[bytearray] | None:
+    def take(self, holder: Holder, count: int) -> list[Slab] | None:
         """See `Holder.take`."""
         if self._line or self.used + count > self.limit:
             return None
         return self._hand_out(holder, [self._slab() for _ in range(count)])
 
-    def wait(self, holder: Holder, count: int) -> asyncio.Future[list[bytearray]]:
+    def wait(self, holder: Holder, count: int) -> asyncio.Future[list[Slab]]:
         """See `Holder.wait`."""
         waiter = _Waiter(holder, count)
         self._line.append(waiter)
         self._serve()
         return waiter.future
 
-    def abandon(self, holder: Holder, waiting: asyncio.Future[list[bytearray]]) -> None:
+    def abandon(self, holder: Holder, waiting: asyncio.Future[list[Slab]]) -> None:
         """See `Holder.abandon`."""
         if waiting.done() and not waiting.cancelled():
             self.give(holder, waiting.result(), buffered=True)
@@ -128,7 +136,7 @@ class SlabPool:
                 break
         self._serve()
 
-    def give(self, holder: Holder, slabs: list[bytearray], *, buffered: bool) -> None:
+    def give(self, holder: Holder, slabs: list[Slab], *, buffered: bool) -> None:
         """See `Holder.give`."""
         self._back(slabs)
         if buffered:
@@ -148,15 +156,17 @@ class SlabPool:
             self._holders.pop(holder, None)
             holder.pressed = False
 
-    def _slab(self) -> bytearray:
+    def _slab(self) -> Slab:
         self.used += 1
-        return self._free.pop() if self._free else bytearray(self.slab_bytes)
+        return self._free.pop() if self._free else mmap.mmap(-1, self.slab_bytes)
 
-    def _back(self, slabs: list[bytearray]) -> None:
+    def _back(self, slabs: list[Slab]) -> None:
         self.used -= len(slabs)
         self._free.extend(slabs)
+        # Some view may be left in a connection that is being closed: the last one to let go gives the memory back.
+        del self._free[self.used + KEPT :]
 
-    def _hand_out(self, holder: Holder, slabs: list[bytearray]) -> list[bytearray]:
+    def _hand_out(self, holder: Holder, slabs: list[Slab]) -> list[Slab]:
         holder.buffered += len(slabs)
         self._buffered += len(slabs)
         self._holders[holder] = None

@@ -9,11 +9,11 @@ import pytest
 
 from tusfleet.datastores.s3.buffer import Buffer
 from tusfleet.datastores.s3.checksums import Checksum, checksum
-from tusfleet.datastores.s3.slabs import Holder, SlabPool
+from tusfleet.datastores.s3.slabs import KEPT, Holder, Slab, SlabPool
 
 pytestmark = pytest.mark.anyio
 
-SLAB = 1024
+SLAB = 4096
 
 
 def crc32() -> Checksum:
@@ -28,7 +28,7 @@ class Claim:
     def __init__(self, pool: SlabPool) -> None:
         self.asked = 0
         self.holder: Holder = pool.holder(self._ask)
-        self.slabs: list[bytearray] = []
+        self.slabs: list[Slab] = []
 
     def _ask(self) -> None:
         self.asked += 1
@@ -68,6 +68,14 @@ async def test_slabs_are_used_again(claim: Callable[[], Claim]) -> None:
     known = {id(slab) for slab in first.slabs}
     first.give()
     assert {id(slab) for slab in claim().take(2).slabs} == known
+
+
+async def test_memory_that_nobody_needs_goes_back() -> None:
+    pool = SlabPool(1000 * SLAB, SLAB)
+    claims = [Claim(pool).take(100) for _ in range(10)]
+    for one in claims:
+        one.give()
+    assert len(pool._free) == KEPT
 
 
 async def test_whoever_waits_is_served_in_turn(pool: SlabPool, claim: Callable[[], Claim]) -> None:
@@ -133,7 +141,7 @@ async def test_who_leaves_the_line_holds_nothing(pool: SlabPool, claim: Callable
 async def test_a_buffer_gives_back_what_it_took(pool: SlabPool, claim: Callable[[], Claim]) -> None:
     mine = claim()
     buffer = Buffer(mine.holder, crc32(), SLAB)
-    content = bytes(range(256)) * 10
+    content = bytes(range(256)) * 40
     slabs = mine.holder.take(buffer.slabs_for(len(content)))
     assert slabs is not None
     buffer.grow(slabs)
