@@ -80,7 +80,7 @@ def check(data: Path) -> None:
     reserved = sum(row["reserved"] for row in rows)
     assert totals == {"uploads": len(rows), "open": len(unfinished), "reserved": str(reserved)}
     assert {path.name for path in data.iterdir()} <= {
-        "files", "partial", "lock", "tusfleet.db", "tusfleet.db-wal", "tusfleet.db-shm",
+        "files", "partial", "lock", "leases", "tusfleet.db", "tusfleet.db-wal", "tusfleet.db-shm",
     }  # fmt: skip
 
 

@@ -145,9 +145,13 @@ async def _run(settings: Settings, service: Service, sockets: Sockets, crew: Cre
         # Where nobody sends requests to, nobody needs time to learn that it is leaving.
         delay = settings.drain_delay.total_seconds() if sockets.uploads is not None else 0.0
         ending = _Ending(delay, service)
-        # What Ctrl-C means is decided for all workers together.
-        for number in (signal.SIGTERM, signal.SIGINT) if crew is None else (signal.SIGTERM,):
-            loop.add_signal_handler(number, ending.signalled)
+        if crew is None:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, ending.signalled)
+        else:
+            # What Ctrl-C and a second signal mean is decided for all workers together: whoever tells a whole group of
+            # processes to end has this one told twice.
+            loop.add_signal_handler(signal.SIGTERM, ending.begin)
         # Before the line that others wait for: whoever connects from then on is queued, not refused.
         for listener in (sockets.uploads, sockets.health):
             if listener is not None:
@@ -192,9 +196,14 @@ class _Ending:
         if self._begun.is_set():
             logger.warning("A second signal: ending at once; what was not acknowledged is lost")
             os._exit(ENDED_AT_ONCE)
-        logger.info("Shutting down; uploads under way are flushed")
-        self._begun.set()
-        self._service.leave()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin to end. Safe to repeat."""
+        if not self._begun.is_set():
+            logger.info("Shutting down; uploads under way are flushed")
+            self._begun.set()
+            self._service.leave()
 
     async def wait(self) -> None:
         """Return when no more connections are to be accepted; uploads under way are being flushed then."""

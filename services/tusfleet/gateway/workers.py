@@ -15,8 +15,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tusfleet.gateway.crew import Crew, Shared
 from tusfleet.observability.logs import LOGGER
@@ -54,12 +55,13 @@ class Supervisor:
     """Starts workers and starts them again.
 
     Parameters:
-        listeners: the sockets of the workers, as many as there are to be; see `shared_port`.
+        listeners: the sockets of the workers, as many as there are to be; see `shared_port`. It takes another one in
+            the place of each that it has closed.
         grace: seconds that a drain may take.
         announce: is called once, when every worker takes requests.
     """
 
-    def __init__(self, listeners: Sequence[socket.socket], grace: float, announce: Callable[[], None]) -> None:
+    def __init__(self, listeners: list[socket.socket], grace: float, announce: Callable[[], None]) -> None:
         count = len(listeners)
         self._listeners = listeners
         self._grace = grace
@@ -113,6 +115,8 @@ class Supervisor:
     def _start(self, worker: Worker) -> Crew | None:
         """Fork; gives its place to the worker, and nothing here."""
         worker.due, worker.started, worker.up = float("inf"), time.monotonic(), False
+        if self._listeners[worker.number].fileno() < 0:
+            self._listeners[worker.number] = _joining(next(one for one in self._listeners if one.fileno() >= 0))
         sys.stdout.flush()
         sys.stderr.flush()
         # A signal that comes in between must meet either the handlers from before or none.
@@ -204,8 +208,15 @@ class Supervisor:
         worker.failures = 0 if lived > LONGEST_PAUSE else worker.failures + 1
         pause = 0.0 if worker.failures <= 1 else min(FIRST_PAUSE * 2 ** (worker.failures - 2), LONGEST_PAUSE)
         worker.due = time.monotonic() + pause
+        if pause and any(other.up and self._own(other) for other in self._workers):
+            # Connections that would wait for it go to the others.
+            self._listeners[worker.number].close()
         how = f"by signal {-code}" if code < 0 else f"with status {code}"
         logger.warning("Worker %d ended %s; it is started again in %g s", worker.number, how, pause)
+
+    def _own(self, worker: Worker) -> bool:
+        """Whether a worker has a socket of its own."""
+        return sys.platform == "linux" and self._listeners[worker.number].fileno() >= 0
 
     def _end(self, number: signal.Signals, status: int) -> None:
         """Send all workers a signal, and start no more."""
@@ -225,7 +236,8 @@ def shared_port(listener: socket.socket, count: int) -> list[socket.socket]:
 
     On Linux each worker has its own, and the kernel spreads connections evenly among them. From one socket for all, who
     wakes first takes every connection that waits: with few long-lived ones most workers would have none. They stay open
-    in the process that starts the workers, so that the connections of a dead one wait for its successor.
+    in the process that starts the workers, so that the connections of a dead one wait for its successor if that comes
+    at once.
 
     `listener` is bound without sharing, so that the port of another server is refused, though both would share it.
 
@@ -236,20 +248,33 @@ def shared_port(listener: socket.socket, count: int) -> list[socket.socket]:
         return [listener] * count
     address = listener.getsockname()
     listener.close()
-    sockets = []
-    for _ in range(count):
-        shared = socket.socket(listener.family, listener.type)
-        sockets.append(shared)
+    sockets: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            sockets.append(_bound(listener, address))  # noqa: PERF401 - those that were made are closed after an error
+    except OSError as error:
+        for made in sockets:
+            made.close()
+        raise SettingsError(f"port: {address[0]}:{address[1]} cannot be used: {error.strerror}") from None
+    return sockets
+
+
+def _joining(listener: socket.socket) -> socket.socket:
+    """One more socket on the address of a shared one."""
+    return _bound(listener, listener.getsockname())
+
+
+def _bound(like: socket.socket, address: Any) -> socket.socket:
+    shared = socket.socket(like.family, like.type)
+    try:
         shared.setblocking(False)
         shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            shared.bind(address)
-        except OSError as error:
-            for made in sockets:
-                made.close()
-            raise SettingsError(f"port: {address[0]}:{address[1]} cannot be used: {error.strerror}") from None
-    return sockets
+        shared.bind(address)
+    except OSError:
+        shared.close()
+        raise
+    return shared
 
 
 def _end_as_orphan(alive: int) -> None:
