@@ -49,6 +49,10 @@ def test_kill_at_random_moments_with_relaxed_durability(tmp_path: Path, seed: in
     survive(tmp_path, Random(seed), 8, *SWEEP, "--durability", "relaxed")
 
 
+def test_kill_of_all_workers_at_random_moments(tmp_path: Path, seed: int) -> None:
+    survive(tmp_path, Random(seed), 8, *SWEEP, "--workers", "2")
+
+
 def test_kill_where_finished_files_have_folders_and_sidecars(tmp_path: Path, seed: int) -> None:
     flags = ("--key-template", "{yyyy}/{id}", "--sidecar")
     survive(tmp_path, Random(seed), 8, *SWEEP, *flags)
