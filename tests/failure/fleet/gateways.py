@@ -17,7 +17,7 @@ import pytest
 
 from tests.failure.forked import MEASURING, Forked
 from tests.servers import Process, Server, serving
-from tests.testbed.gateways import Backend, Gateway
+from tests.testbed.gateways import Backend, Gateway, Janitor
 
 ROOT = Path(__file__).resolve().parents[3]
 """Where the tests are imported from."""
@@ -29,8 +29,8 @@ QUICK = ("--lease-ttl", f"{LEASE_TTL:g}s", "--redis-shards", "4")
 """Flags for tests that meet many deaths: a dead gateway's lease is free soon, and few shards are quick to look at."""
 
 
-class ForkedGateway(Gateway):
-    """A gateway that is a fork."""
+class Forking(Server):
+    """A process that is a fork."""
 
     def launch(self, arguments: list[str]) -> Process:
         self.log_file.touch()
@@ -51,16 +51,16 @@ class ForkedGateway(Gateway):
         assert answer, "the parent of the gateways has ended; what it printed says why"
         return Forked(int(answer))
 
-    def dead(self) -> None:
-        """Take note of a death that was expected; an AssertionError when it runs on."""
-        self.process.wait(DEATH_SECONDS)
-        self._process = None
+
+class ForkedGateway(Forking, Gateway):
+    """A gateway that is a fork."""
+
+
+class ForkedJanitor(Forking, Janitor):
+    """A janitor that is a fork."""
 
 
 _one_at_a_time = threading.Lock()
-
-DEATH_SECONDS = 20.0
-"""In which a process that was told to die has done so."""
 
 
 @functools.cache
@@ -94,6 +94,6 @@ def need_forks() -> None:
 def gateway(
     folder: Path, backend: Backend, *flags: str, kind: type[Server] = Gateway, **environment: str
 ) -> Iterator[Server]:
-    """A running gateway; variables come on top of those of the backend."""
+    """A running gateway, or another process of the fleet; variables come on top of those of the backend."""
     with serving(folder, *backend.flags, *flags, environment={**backend.environment, **environment}, kind=kind) as one:
         yield one

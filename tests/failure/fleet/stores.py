@@ -34,6 +34,10 @@ class Place:
         assert self.folder is not None
         return sorted(str(path.relative_to(self._files)) for path in self._files.rglob("*") if path.is_file())
 
+    def tails(self) -> list[str]:
+        """The objects that hold bytes of uploads which are not finished."""
+        return [] if self.bucket is None else self.bucket.keys(".tails/")
+
     def sha256(self, name: str) -> str:
         """The SHA-256 of an object, read by a client that is not ours."""
         if self.bucket is not None:
