@@ -47,6 +47,9 @@ class Server:
     announcement = "listening on "
     """How the log line begins that tells its address."""
 
+    patience = 30.0
+    """Seconds without a byte before a client gives up on it."""
+
     def __init__(self, folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.data = folder / "data"

@@ -8,9 +8,6 @@ from typing import Any, Self
 from tests.raw_http import Connection, Response, message
 from tests.servers import Server
 
-TIMEOUT = 30.0
-"""Seconds without a byte before a test gives up on the server."""
-
 KIB, MIB = 1024, 1024 * 1024
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -23,8 +20,8 @@ class Wire(Connection):
     Its methods raise OSError or EOFError when it does.
     """
 
-    def __init__(self, server: Server, timeout: float = TIMEOUT) -> None:
-        super().__init__(server.origin, timeout)
+    def __init__(self, server: Server, timeout: float | None = None) -> None:
+        super().__init__(server.origin, server.patience if timeout is None else timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -10,11 +10,15 @@ from tests.testbed import fixtures, s3
 from tests.testbed.fixtures import need
 from tests.testbed.redis_node import RedisNode
 from tests.testbed.redis_topologies import RedisTopology
+from tests.testbed.toxiproxy import Toxiproxy, toxiproxy
 
 # What these find is explained like the assertions of a test.
-pytest.register_assert_rewrite("tests.failure.fleet.passages", "tests.failure.fleet.deaths")
+pytest.register_assert_rewrite(
+    "tests.failure.fleet.deaths", "tests.failure.fleet.passages", "tests.failure.fleet.troubles"
+)
 
-fixtures.BUILT_FOR["place"] = tuple(s3.SERVERS)
+fixtures.BUILT_FOR |= {name: tuple(s3.SERVERS) for name in ("place", "lone_place")}
+fixtures.BUILT_FOR["toxi"] = ("toxiproxy",)
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +46,17 @@ def shared_node(redis_server: RedisNode) -> RedisTopology:
 def place(kind: str, s3_stores: Stores, shared_node: RedisTopology, tmp_path: Path) -> Place:
     """An empty store of each kind, with an empty Redis, for a test that kills nothing but gateways."""
     return s3_stores.place(kind, shared_node, tmp_path)
+
+
+@pytest.fixture
+def lone_place(kind: str, s3_stores: Stores, redis_alone: RedisNode, tmp_path: Path) -> Place:
+    """An empty store of each kind, with a Redis of this test alone, to be killed, frozen or configured."""
+    return s3_stores.place(kind, RedisTopology("standalone", redis_alone.url, [redis_alone]), tmp_path)
+
+
+@pytest.fixture
+def toxi(tmp_path: Path) -> Iterator[Toxiproxy]:
+    """Faults of TCP."""
+    need("toxiproxy")
+    with toxiproxy(tmp_path / "toxiproxy") as program:
+        yield program

@@ -131,7 +131,7 @@ def _die(place: Place, way: str, folder: Path, death: Death, second: Server, tol
     first.start()
     passage = Passage(first, second)
     try:
-        toll.sources |= set(WAYS[way](passage, place, Random(SEED)))
+        toll.sources |= set(WAYS[way](passage, place, Random(SEED)).values())
         if passage.died is None:
             # What stands behind the last answer may be reached after it.
             first.process.wait(AFTER_ALL_SECONDS)

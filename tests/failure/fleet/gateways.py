@@ -56,6 +56,12 @@ class ForkedGateway(Forking, Gateway):
     """A gateway that is a fork."""
 
 
+class ImpatientGateway(ForkedGateway):
+    """A gateway whose clients go to another one when it is silent for a while."""
+
+    patience = 2.0
+
+
 class ForkedJanitor(Forking, Janitor):
     """A janitor that is a fork."""
 

@@ -108,16 +108,17 @@ class Sent:
         self.acknowledged = goal
         self.deferred = self.deferred and not tells
 
-    def hang(self, size: int, *, chunked: bool = False) -> Wire:
-        """Begin a PATCH that brings `size` bytes and never ends; gives its connection."""
-        return self.passage.until_answered(lambda server: self._half(server, size, chunked=chunked))
+    def hang(self, size: int, *, promised: int = 0, chunked: bool = False) -> Wire:
+        """Begin a PATCH that brings `size` of `promised` bytes and never ends; gives its connection."""
+        length = None if chunked else promised or size + 1
+        return self.passage.until_answered(lambda server: self._half(server, size, length))
 
-    def _half(self, server: Server, size: int, *, chunked: bool) -> Wire:
+    def _half(self, server: Server, size: int, length: int | None) -> Wire:
         wire = Wire(server)
-        bytes_ = self.data[self.acknowledged : self.acknowledged + size]
+        body = self.data[self.acknowledged : self.acknowledged + size]
         try:
-            wire.patch(self.path, self.acknowledged, None if chunked else size + 1)
-            (wire.send_chunk if chunked else wire.send)(bytes_)
+            wire.patch(self.path, self.acknowledged, length)
+            (wire.send_chunk if length is None else wire.send)(body)
         except GONE:
             wire.close()
             raise
@@ -149,6 +150,16 @@ class Sent:
             time.sleep(0.05)  # between two questions, of which there are so many at most
         raise AssertionError(f"nobody tells where {self.path} stands")
 
+    @property
+    def name(self) -> str:
+        """Of its object."""
+        return id_of(self.path)
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes."""
+        return hashlib.sha256(self.data).hexdigest()
+
     def check(self, place: Place) -> None:
         """See that the second gateway calls it finished, and that its object is what was sent."""
         finished(self.passage.second, place, self.path, self.data)
@@ -165,16 +176,16 @@ def finished(server: Server, place: Place, path: str, data: bytes) -> None:
 # The ways in which an upload comes across.
 
 
-def one_request(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
+def one_request(passage: Passage, place: Place, numbers: Random) -> dict[str, bytes]:
     """An upload that one PATCH brings as a whole."""
     sent = Sent(passage, numbers.randbytes(300 * KIB))
     sent.begin()
     sent.send(len(sent.data))
     sent.check(place)
-    return [sent.data]
+    return {sent.path: sent.data}
 
 
-def several_requests(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
+def several_requests(passage: Passage, place: Place, numbers: Random) -> dict[str, bytes]:
     """Several PATCHes: a part and a tail above what a record holds, a tail within it, parts at once, a last part."""
     pieces = (PART + MIB, 100 * KIB, 2 * PART, PART // 2)
     sent = Sent(passage, numbers.randbytes(sum(pieces)))
@@ -182,20 +193,20 @@ def several_requests(passage: Passage, place: Place, numbers: Random) -> list[by
     for size in pieces:
         sent.send(size)
     sent.check(place)
-    return [sent.data]
+    return {sent.path: sent.data}
 
 
-def with_creation(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
+def with_creation(passage: Passage, place: Place, numbers: Random) -> dict[str, bytes]:
     """Creations that bring bytes: all of them, none because there are none, and some with the rest behind."""
     sent = [Sent(passage, numbers.randbytes(size)) for size in (64 * KIB, 0, 400 * KIB)]
     for one, first in zip(sent, (64 * KIB, 0, 300 * KIB), strict=True):
         one.begin(first)
         one.send(len(one.data))
         one.check(place)
-    return [one.data for one in sent]
+    return {one.path: one.data for one in sent}
 
 
-def concatenation(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
+def concatenation(passage: Passage, place: Place, numbers: Random) -> dict[str, bytes]:
     """A final upload of parts, some smaller than what S3 copies; one made before its last part, one small."""
     sent = [Sent(passage, numbers.randbytes(size), {"Upload-Concat": "partial"}) for size in (PART + KIB, 7000, 3000)]
     sent[2].deferred = True
@@ -213,10 +224,10 @@ def concatenation(passage: Passage, place: Place, numbers: Random) -> list[bytes
     for path, whole in finals.items():
         _merged(passage.second, path, len(whole))
         finished(passage.second, place, path, whole)
-    return [*data, *finals.values()]
+    return {**{one.path: one.data for one in sent}, **finals}
 
 
-def checked_and_deferred(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
+def checked_and_deferred(passage: Passage, place: Place, numbers: Random) -> dict[str, bytes]:
     """Requests that count as a whole or not at all; lengths told with the last bytes, and behind them."""
     pieces = (PART + MIB, 200 * KIB)
     checked = Sent(passage, numbers.randbytes(sum(pieces)), checked=True)
@@ -230,10 +241,10 @@ def checked_and_deferred(passage: Passage, place: Place, numbers: Random) -> lis
         one.send(last, tells=True)
     for one in (checked, *sent):
         one.check(place)
-    return [checked.data, *(one.data for one in sent)]
+    return {one.path: one.data for one in (checked, *sent)}
 
 
-def interrupted(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
+def interrupted(passage: Passage, place: Place, numbers: Random) -> dict[str, bytes]:
     """Requests that hang in the middle; a HEAD and a PATCH have them let go, and the last is cut."""
     sent = Sent(passage, numbers.randbytes(PART + MIB))
     sent.begin()
@@ -245,7 +256,7 @@ def interrupted(passage: Passage, place: Place, numbers: Random) -> list[bytes]:
     sent.recover_after(100 * KIB)
     sent.send(len(sent.data))
     sent.check(place)
-    return [sent.data]
+    return {sent.path: sent.data}
 
 
 def _merged(server: Server, path: str, size: int) -> None:
@@ -259,7 +270,7 @@ def _merged(server: Server, path: str, size: int) -> None:
     raise AssertionError(f"{path} is not merged")
 
 
-WAYS: dict[str, Callable[[Passage, Place, Random], list[bytes]]] = {
+WAYS: dict[str, Callable[[Passage, Place, Random], dict[str, bytes]]] = {
     "one request": one_request,
     "several requests": several_requests,
     "with creation": with_creation,
@@ -267,4 +278,4 @@ WAYS: dict[str, Callable[[Passage, Place, Random], list[bytes]]] = {
     "checked and deferred": checked_and_deferred,
     "interrupted": interrupted,
 }
-"""What every death is tried on; each gives the contents of all objects that it made."""
+"""What every death is tried on; each gives the contents of all uploads that it made, by their paths."""

@@ -46,9 +46,9 @@ IN_BUCKET = tuple(f"datastores.s3.{name}" for name in _OF_S3)
 MODULES = (*USE_CASES, *RECORDS, *ON_DISK, *IN_BUCKET)
 """The modules that have points, below the package."""
 
-DIE_AT, TRACE = "TUSFLEET_TEST_DIE_AT", "TUSFLEET_TEST_TRACE"
-"""Variables: `POINT@K` kills the process when it comes to the point for the K-th time; a file that gets the name of
-every point that is reached."""
+DIE_AT, FREEZE_AT, TRACE = "TUSFLEET_TEST_DIE_AT", "TUSFLEET_TEST_FREEZE_AT", "TUSFLEET_TEST_TRACE"
+"""Variables: `POINT@K` kills or freezes the process when it comes to the point for the K-th time; a file that gets the
+name of every point that is reached."""
 
 _BEFORE, _AFTER, _STEPS, _MANAGED = "__point_before__", "__point_after__", "__point_steps__", "__point_managed__"
 
@@ -62,6 +62,7 @@ class _Reached:
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
         self.fatal = ("", 0)
+        self.signal = signal.SIGKILL
         self.trace: int | None = None
 
     def __call__(self, name: str) -> None:
@@ -72,17 +73,18 @@ class _Reached:
         if name == self.fatal[0]:
             self.seen[name] += 1
             if self.seen[name] == self.fatal[1]:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.signal)
 
 
 _reached = _Reached()
 
 
 def arm(environment: dict[str, str]) -> None:
-    """Have this process die, or tell where it comes by, as the variables say."""
-    if spec := environment.get(DIE_AT):
-        name, _, count = spec.rpartition("@")
-        _reached.fatal = (name, int(count))
+    """Have this process die or freeze, or tell where it comes by, as the variables say."""
+    for variable, number in ((DIE_AT, signal.SIGKILL), (FREEZE_AT, signal.SIGSTOP)):
+        if spec := environment.get(variable):
+            name, _, count = spec.rpartition("@")
+            _reached.fatal, _reached.signal = (name, int(count)), number
     if path := environment.get(TRACE):
         _reached.trace = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
