@@ -20,6 +20,8 @@ from tests.failure.fleet.passages import GONE, TAKEOVER_SECONDS, Passage, Sent
 from tests.failure.fleet.stores import PART, Place
 from tests.servers import eventually
 
+pytestmark = pytest.mark.long
+
 SOON_SECONDS = 1.0
 """Within which an upload can go on elsewhere while the gateway that has it lives (promise 4)."""
 

@@ -23,6 +23,8 @@ from tests.failure.fleet.points import FREEZE_AT
 from tests.failure.fleet.stores import PART, Place
 from tests.servers import Server, eventually
 
+pytestmark = pytest.mark.long
+
 FENCED = "tusfleet_fenced_commits_total"
 
 AT_ONCE = 8

@@ -22,6 +22,8 @@ from tests.servers import eventually
 from tests.testbed.redis_node import RedisNode
 from tests.testbed.toxiproxy import Toxiproxy
 
+pytestmark = pytest.mark.long
+
 PATIENCE = 1.0
 
 FLAGS = (*QUICK, "--redis-patience", f"{PATIENCE:g}s", "--redis-timeout", "500ms", "--redis-connect-timeout", "500ms")

@@ -15,6 +15,8 @@ from tests.failure.walk.ground import Ground
 from tests.failure.walk.walk import walk
 from tests.servers import Server
 
+pytestmark = pytest.mark.long
+
 SECONDS = float(os.environ.get("TUSFLEET_TEST_WALK_SECONDS", "20"))
 """Of one walk, without its ending: with three kinds of stores, a minute in all."""
 
