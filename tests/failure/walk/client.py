@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -22,8 +23,6 @@ MOST_OPEN = 6
 
 MOST_HANGING = 3
 MOST_GRAVES = 8
-
-NAMES = threading.Lock()
 
 
 @dataclass
@@ -59,6 +58,7 @@ class Client:
         self.graves: list[Known] = []
         self.done: list[Known] = []
         self.hanging: list[Hanging] = []
+        self.taken: Counter[str] = Counter()
         self._made = 0
 
     def walk(self) -> None:
@@ -90,6 +90,7 @@ class Client:
             (2, self.retire),
         ]
         (step,) = self.numbers.choices([step for _, step in steps], [weight for weight, _ in steps])
+        self.taken[step.__name__] += 1
         step()
 
     # Choices.
@@ -422,6 +423,8 @@ class Client:
             expected = {200}
         self.note(f"get {upload}: {answered}")
         self._expect(answered, {0, 404, 410, 423, 503, *expected, *({416} if upload.final else set())})
+        if answered.status == 404 and not upload.finished and (upload.final or self.ground.proxy is not None):
+            return  # nothing is given out before all of it is in its place
         if answered.status in (404, 410):
             upload.missing(answered.status)
         elif answered.status in expected and answered.answer is not None:

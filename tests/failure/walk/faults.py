@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import signal
+import time
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 
 from tests.failure.client import MIB
 from tests.failure.walk.ground import LEASE_SECONDS, Ground
-from tests.testbed.s3_faults import ANY, INTERNAL_ERROR, SLOW_DOWN, Corrupt, CutBody, Delay, Fault, LoseReply, Refuse
+from tests.servers import Server
+from tests.testbed.s3_faults import (
+    ANY,
+    INTERNAL_ERROR,
+    SLOW_DOWN,
+    Corrupt,
+    CutBody,
+    Delay,
+    Fault,
+    LoseReply,
+    Refuse,
+    Rule,
+)
 
 OPERATIONS = (
     "PutObject", "UploadPart", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload",
     "CompleteMultipartUpload", "UploadPartCopy", "DeleteObject", "AbortMultipartUpload", "GetObject", "HeadObject", ANY,
 )  # fmt: skip
+
+SICK = "Error: The S3 service"
+"""How a gateway says that it cannot start because of S3."""
+
+START_SECONDS = 60.0
 
 WITH_BODY = ("PutObject", "UploadPart")
 
@@ -30,7 +49,8 @@ class Faults:
     def __init__(self, ground: Ground, numbers: Random) -> None:
         self.ground = ground
         self.numbers = numbers
-        self.count = 0
+        self.counts: Counter[str] = Counter()
+        self._rules: list[Rule] = []
 
     def walk(self) -> None:
         """Break things until it is time to stop; what was away is back then."""
@@ -48,7 +68,12 @@ class Faults:
                 kind()
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may take the walk for a pass
                 self.ground.broken(self.name, f"it could not be carried out: {error!r}")
-            self.count += 1
+            self.counts[kind.__name__] += 1
+
+    def told(self) -> str:
+        """What was done, and which faults of S3 met a request."""
+        struck = Counter(type(rule.fault).__name__ for rule in self._rules for _ in rule.struck)
+        return f"{dict(sorted(self.counts.items()))}, requests to S3 that met a fault: {dict(sorted(struck.items()))}"
 
     def _note(self, what: str) -> None:
         self.ground.journal.note(self.name, what)
@@ -64,9 +89,22 @@ class Faults:
         gateway = self.ground.gateways[number]
         gateway.kill()
         self.ground.stop.wait(pause)
-        gateway.start()
+        self._start(gateway)
         self.ground.back(absence)
         self._note(f"gateway {number} is back")
+
+    def _start(self, gateway: Server) -> None:
+        """Start it, again and again as long as it ends because S3 fails, as whatever looks after it would do."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                gateway.start()
+                return
+            except AssertionError:
+                if SICK not in gateway.log() or time.monotonic() > deadline:
+                    raise
+                self._note(f"{gateway.folder.name} did not start: {gateway.log()!r}")
+                self.counts["start that S3 refused"] += 1
 
     def freeze(self) -> None:
         """A gateway stands still for longer than its leases, mostly."""
@@ -87,7 +125,7 @@ class Faults:
         absence = self.ground.leaving(number)
         gateway = self.ground.gateways[number]
         gateway.terminate()
-        gateway.start()
+        self._start(gateway)
         self.ground.back(absence)
         self._note(f"gateway {number} is back")
 
@@ -129,4 +167,4 @@ class Faults:
         fault, at = self.numbers.choice(faults), self.numbers.randint(1, 4)
         times = self.numbers.choice((1, 1, 2, 3, 6))
         self._note(f"S3: {operation}, {fault}, from number {at} on, {times} times")
-        self.ground.proxy.rule(operation, fault, at=at, times=times)
+        self._rules.append(self.ground.proxy.rule(operation, fault, at=at, times=times))

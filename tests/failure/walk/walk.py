@@ -43,8 +43,8 @@ def walk(ground: Ground, janitor: Server, seed: str, seconds: float) -> str:
         raise Violation(_told(ground, seed, seconds))
     finished = sum(one.finished for client in clients for one in (*client.uploads, *client.done))
     return (
-        f"seed {seed}: {len(ground.journal)} lines of steps, {faults.count} faults, {finished} uploads finished, "
-        f"{ended} of lost creations ended, the slowest answer took {ground.slowest:.1f} s; {_struck(ground)}"
+        f"seed {seed} on {ground.place.kind}: {_steps(clients)}; {faults.told()}; "
+        f"{finished} uploads finished, {ended} of lost creations ended; the slowest answer took {ground.slowest:.1f} s"
     )
 
 
@@ -83,8 +83,9 @@ def _together(runs: Sequence[Callable[[], None]]) -> None:
         thread.join()
 
 
-def _struck(ground: Ground) -> str:
-    return "" if ground.proxy is None else f"requests to S3: {sum(ground.proxy.counts().values())}"
+def _steps(clients: Sequence[Client]) -> str:
+    taken = sum((client.taken for client in clients), Counter())
+    return f"{taken.total()} steps {dict(sorted(taken.items()))}"
 
 
 def _told(ground: Ground, seed: str, seconds: float) -> str:
