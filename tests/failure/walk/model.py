@@ -128,9 +128,9 @@ class Known:
             raise Violation(f"{self}: it is gone ({status}), which nobody asked for")
         self.ended()
 
-    def there(self, what: str) -> None:
-        """Take note of an answer that only an upload that lives can give."""
-        if self.gone is Gone.YES:
+    def there(self, what: str, *, late: bool = False) -> None:
+        """Take note of an answer that only an upload that lives can give; a `late` one may have been on its way."""
+        if self.gone is Gone.YES and not late:
             raise Violation(f"{self}: it was gone, and is back ({what})")
 
     def ended(self) -> None:

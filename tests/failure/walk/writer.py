@@ -131,7 +131,7 @@ class Writer:
         if answered.status in (404, 410):
             upload.missing(answered.status)
         elif answered.status == 204:
-            upload.there("PATCH 204")
+            upload.there("PATCH 204", late=late)
             offset = int(answered.answer["upload-offset"])
             if offset not in stops:
                 raise Violation(f"{upload}: 204 at {offset}, but it brought {stops}")
@@ -141,7 +141,7 @@ class Writer:
             if upload.finished and self.numbers.random() < 0.5:
                 look_at_object(self.ground, upload)
         elif answered.status == 409:
-            upload.there("PATCH 409")
+            upload.there("PATCH 409", late=late)
             offset = int(answered.answer["upload-offset"])
             if offset == start:
                 raise Violation(f"{upload}: refused at {start}, at which it stands")
@@ -212,11 +212,7 @@ class Writer:
         hanging.sending.body(upload.content[0].part(hanging.sent, hanging.length))
         answered = hanging.sending.answer()
         self.note(f"late {upload}: {answered}")
-        gone = upload.gone
-        also = {204, 408}
-        if answered.status == 204 and gone is Gone.YES:
-            return  # it was finished before it ended
-        self._patched(upload, answered, hanging.start, {hanging.length}, also=also, late=True)
+        self._patched(upload, answered, hanging.start, {hanging.length}, also={204, 408}, late=True)
 
     def _checksum(self, upload: Known, start: int, stop: int) -> dict[str, str]:
         digest = hashlib.sha1(upload.content[0].part(start, stop)).digest()
