@@ -280,3 +280,8 @@ class StoreFull(UploadError):
     status = 507
     title = "There is no space for these bytes"
     retryable = True
+
+    @property
+    def public(self) -> str:
+        """Which store is full, and of what, is for the log and for who asks after readiness."""
+        return "There is no space for these bytes now; try again later"
