@@ -102,6 +102,7 @@ def cleared(place: Place, folder: Path) -> None:
         for upload in answer.json()["uploads"]:
             # A creation whose answer was lost: its client made another one.
             assert ask(last, "DELETE", upload["url"]).status == 204
+    place.age()
     sweep = ("--sweep-interval", "100ms", "--s3-abandoned-after", "1s")
     with gateway(folder / "janitor", place.backend, *QUICK, *sweep, kind=ForkedJanitor):
         eventually(lambda: not place.unfinished() and not place.tails(), SWEEP_SECONDS, 0.2)
