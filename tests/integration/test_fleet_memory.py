@@ -128,7 +128,7 @@ def shared_bytes(server: Server) -> int:
     return int(status.partition("RssShmem:")[2].split()[0]) * 1024
 
 
-@pytest.mark.alone
+@pytest.mark.long
 def test_stalled_uploads_leave_memory_to_others(
     many_files: None, tmp_path: Path, redis_alone: RedisNode, bucket: Bucket
 ) -> None:

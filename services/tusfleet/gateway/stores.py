@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import socket
@@ -15,9 +16,12 @@ from tusfleet.gateway.folder import exclusive
 from tusfleet.infostores.sqlite import SqliteInfoStore
 from tusfleet.lockers.in_process import InProcessLocker
 from tusfleet.lockers.one_box import OneBoxLocker
+from tusfleet.observability.logs import LOGGER
 from tusfleet.observability.metrics import Metrics
 from tusfleet.settings import DataStoreKind, Durability, InfoStoreKind, Settings, SettingsError
 from tusfleet.uploads.ports import DataStore, InfoStore, Locker
+
+logger = logging.getLogger(LOGGER)
 
 FENCE_BITS = 32
 """Fences below one epoch: every start of the server counts from a fresh epoch, above all fences of earlier ones."""
@@ -61,6 +65,11 @@ async def open_stores(
         info, locker = await opened
     if settings.datastore is DataStoreKind.S3:
         return Stores(info, locker, await _s3(settings, metrics, stack))
+    if settings.infostore is InfoStoreKind.REDIS:
+        logger.warning(
+            "several gateways on one folder may lose acknowledged bytes: one that was frozen past its lease writes into "
+            "the file when it wakes; use datastore=s3 for more than one gateway"
+        )
     return Stores(info, locker, await _filesystem(settings, metrics, look_only=look_only))
 
 

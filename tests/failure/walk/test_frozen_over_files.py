@@ -18,6 +18,7 @@ LEASE_SECONDS = 1.0
 TAKEOVER_SECONDS = 20.0
 
 
+@pytest.mark.long
 @pytest.mark.xfail(
     reason="a gateway whose lease ran out while it was frozen cuts the file that another one has gone on with: "
     "its commit is refused, but what was acknowledged is lost. In a bucket nothing is ever written over.",
