@@ -153,12 +153,19 @@ class Lane:
                     _resolve(command, answer)
             if waits:
                 reached = await _answer(connection)
-        if waits and not isinstance(reached, int):
-            raise reached
         for command, answer in answers:
-            enough = isinstance(answer, ResponseError) or reached >= self.durability.replicas
-            _resolve(command, answer if enough else TooFewReplicas(reached, self.durability.replicas))
+            _resolve(command, self._kept(answer, reached))
         return usable
+
+    def _kept(self, answer: Any, reached: Any) -> Any:
+        """The answer to a change that so many replicas have; `reached` may be an error instead."""
+        # One that was not carried out needs no replicas. A server that has become a replica refuses to wait for others:
+        # what counts then is that it refuses the change too, and where it says that the key is now.
+        if isinstance(answer, ResponseError):
+            return answer
+        if not isinstance(reached, int):
+            return reached
+        return answer if reached >= self.durability.replicas else TooFewReplicas(reached, self.durability.replicas)
 
     def _wire(self, batch: list[Command], waits: bool) -> bytes:
         wire = []
