@@ -13,7 +13,7 @@ from random import Random
 
 from tests.failure.aftermath import SWEEP_SECONDS
 from tests.failure.client import ask
-from tests.failure.fleet.gateways import QUICK, ForkedGateway, ForkedJanitor, gateway
+from tests.failure.fleet.gateways import QUICK, SHORT, ForkedGateway, ForkedJanitor, gateway
 from tests.failure.fleet.passages import WAYS, Passage
 from tests.failure.fleet.points import DIE_AT, IN_BUCKET, ON_DISK, TRACE
 from tests.failure.fleet.stores import KINDS, Place
@@ -96,7 +96,7 @@ def _number(text: str) -> int:
 
 def cleared(place: Place, folder: Path) -> None:
     """End what is still open, and see that a janitor leaves nothing but whole objects behind."""
-    with gateway(folder / "last", place.backend, *QUICK, kind=ForkedGateway) as last:
+    with gateway(folder / "last", place.backend, *SHORT, kind=ForkedGateway) as last:
         answer = ask(last, "GET", "/api/v1/uploads?state=open&state=finishing&limit=1000")
         assert answer.status == 200, answer
         for upload in answer.json()["uploads"]:
@@ -104,7 +104,7 @@ def cleared(place: Place, folder: Path) -> None:
             assert ask(last, "DELETE", upload["url"]).status == 204
     place.age()
     sweep = ("--sweep-interval", "100ms", "--s3-abandoned-after", "1s")
-    with gateway(folder / "janitor", place.backend, *QUICK, *sweep, kind=ForkedJanitor):
+    with gateway(folder / "janitor", place.backend, *SHORT, *sweep, kind=ForkedJanitor):
         eventually(lambda: not place.unfinished() and not place.tails(), SWEEP_SECONDS, 0.2)
 
 

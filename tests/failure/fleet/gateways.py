@@ -25,8 +25,11 @@ ROOT = Path(__file__).resolve().parents[3]
 LEASE_TTL = 1.0
 """Seconds: so soon the lease of a gateway that was killed is free, where the time of a takeover is not tested."""
 
-QUICK = ("--lease-ttl", f"{LEASE_TTL:g}s", "--redis-shards", "4")
-"""Flags for tests that meet many deaths: a dead gateway's lease is free soon, and few shards are quick to look at."""
+SHORT = ("--lease-ttl", f"{LEASE_TTL:g}s")
+"""Flags for tests that meet many deaths."""
+
+QUICK = (*SHORT, "--redis-shards", "4")
+"""The same for a new store: few shards are quick to look at."""
 
 
 class Forking(Server):
