@@ -27,6 +27,8 @@ from tests.failure.fleet.troubles import discreet, ready
 from tests.servers import Server, eventually
 from tests.testbed.redis_topologies import MASTER_NAME, SETTLE_SECONDS, RedisTopology, SentinelTopology
 
+pytestmark = pytest.mark.long
+
 CLIENTS = 6
 
 SPREAD = 24

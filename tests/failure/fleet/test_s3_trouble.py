@@ -23,6 +23,8 @@ from tests.testbed.redis_topologies import RedisTopology
 from tests.testbed.s3 import S3Server
 from tests.testbed.s3_faults import ANY, SLOW_DOWN, Delay, Fault, Refuse
 
+pytestmark = pytest.mark.long
+
 RETRY_SECONDS, READ_SECONDS = 2.0, 1.0
 
 FLAGS = (
