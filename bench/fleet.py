@@ -194,12 +194,13 @@ def main(arguments: list[str]) -> int:
     add("--disk", type=Path, default=Path("/var/tmp"), help="folder whose disk is used (default /var/tmp)")
     add("--output", type=Path, default=_RESULTS, help="where the tables go (default bench/FLEET.md)")
     options = parser.parse_args(arguments)
+    load = os.getloadavg()[0]
     found = {
         storage: measure(storage, options.rounds, int(options.seconds * 1000), options.bulk * MIB, options.disk)
         for storage in options.datastore or ("filesystem", "s3")
     }
     cores = len(os.sched_getaffinity(0))
-    text = render(found, machine(), cores=cores, rounds=options.rounds)
+    text = render(found, machine() | {"load before": f"{load:.1f}"}, cores=cores, rounds=options.rounds)
     options.output.write_text(text, encoding="utf-8")
     print(text)
     return 0

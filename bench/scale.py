@@ -45,6 +45,12 @@ PARTS_OF_MANY = 4
 """Parts that each of the many records has."""
 
 _WAIT_SECONDS = 10.0
+_LONG_SECONDS = 600.0
+"""No lease runs out while its memory is measured."""
+
+_RENEW_SECONDS = 1.0
+"""Time between renewals here; a gateway has 2.5 s."""
+
 _MEMORY_RECORDS = 20_000
 _TAIL_RECORDS = 500
 _TAIL_BYTES = 128 * 1024
@@ -138,6 +144,7 @@ async def steps(at: Scene) -> dict[str, Cost]:
     costs["create (POST)"] = await at.cost(lambda: at.info.insert(subject))
     costs["HEAD"] = await at.cost(lambda: at.locker.standing(subject.id))
     costs["PATCH of one part"] = await at.cost(patch)
+    costs[f"renewal of {PAGE} leases"] = await renewal(at, due)
     costs["totals for the metrics"] = await at.cost(at.info.usage)
     costs["page of the expiry sweep, nothing is due"] = await at.cost(page())
     costs["janitor: a whole pass, nothing to do"] = await at.cost(at.sweep)
@@ -152,6 +159,24 @@ async def steps(at: Scene) -> dict[str, Cost]:
         assert left is not None
         await at.info.delete(left)
     return costs
+
+
+async def renewal(at: Scene, uploads: Sequence[Upload]) -> Cost:
+    """What a gateway does every 2.5 s that holds leases of these."""
+    async with RedisLocker.open(at.shards, ttl=_WAIT_SECONDS, renew_every=_RENEW_SECONDS) as locker:
+        await locker.listening()
+        leases = [await locker.acquire(one.id, _WAIT_SECONDS) for one in uploads]
+
+        async def renewed() -> None:
+            due = leases[-1].good_until
+            async with asyncio.timeout(_WAIT_SECONDS):
+                while leases[-1].good_until == due:
+                    await asyncio.sleep(_RENEW_SECONDS / 100)
+
+        await renewed()
+        used = await at.cost(renewed)
+        await asyncio.gather(*(lease.release() for lease in leases))
+    return used
 
 
 BOUNDED = frozenset({"page of the expiry sweep, every upload is due"})
@@ -235,7 +260,20 @@ async def memory(at: Scene, count: int, tails: int) -> list[Memory]:
         measured.append(Memory(name, many, *each))
     at.control.flushall()
     at.control.config_set(COMPACT[0], default)
-    return measured
+    return [*measured, await _lease_memory(at, count)]
+
+
+async def _lease_memory(at: Scene, count: int) -> Memory:
+    await at.fill(records.upload("0" * 32), "leased", count)
+    before = at.memory()
+    locker = RedisLocker(at.shards, ttl=_LONG_SECONDS)
+    ids = list(records.ids("leased", count))
+    for first in range(0, count, PAGE):
+        await asyncio.gather(*(locker.acquire(id, _WAIT_SECONDS) for id in ids[first : first + PAGE]))
+    each = (at.memory() - before) / count
+    at.control.flushall()
+    # A lease is short: it is in the compact form anyway.
+    return Memory("a lease, while a request writes to the upload", count, each, each)
 
 
 async def measure(folder: Path, options: argparse.Namespace) -> tuple[str, bool]:

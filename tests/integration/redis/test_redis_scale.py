@@ -15,6 +15,9 @@ from bench.tap import Traffic
 
 FEW, MANY = 100, 10_000
 
+DIGITS = 8
+"""Bytes by which a step may differ: the names of changes are numbered."""
+
 BYTES_OF_A_PART = 45
 """In an answer: 32 characters and what the protocol puts around them."""
 
@@ -36,7 +39,9 @@ async def test_steps_cost_the_same_among_more_records(at: Scene) -> None:
     for step, trips in {"create (POST)": 1, "HEAD": 1, "PATCH of one part": 2, "totals for the metrics": 1}.items():
         assert (few[step].traffic.round_trips, many[step].traffic.round_trips) == (trips, trips), step
     for step in ("create (POST)", "HEAD", "PATCH of one part", "page of the expiry sweep, nothing is due"):
-        assert few[step] == many[step], step
+        assert few[step].calls == many[step].calls, step
+        assert abs(few[step].traffic.sent - many[step].traffic.sent) <= DIGITS, step
+        assert abs(few[step].traffic.received - many[step].traffic.received) <= DIGITS, step
     for step in BOUNDED:
         # A record is one HGETALL and one LRANGE; what is looked at for one page has a bound.
         assert many[step].calls["hgetall"] <= PAGE + 1
