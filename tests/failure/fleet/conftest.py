@@ -17,7 +17,7 @@ pytest.register_assert_rewrite(
     "tests.failure.fleet.deaths", "tests.failure.fleet.passages", "tests.failure.fleet.troubles"
 )
 
-fixtures.BUILT_FOR |= {name: tuple(s3.SERVERS) for name in ("place", "lone_place")}
+fixtures.BUILT_FOR |= {name: tuple(s3.SERVERS) for name in ("place", "lone_place", "s3_stores")}
 fixtures.BUILT_FOR["toxi"] = ("toxiproxy",)
 
 

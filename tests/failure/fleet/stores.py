@@ -16,6 +16,9 @@ from tests.testbed.s3 import SERVERS, Bucket, S3Server
 PART = 5 * 1024 * 1024
 """Bytes of a part: the smallest that S3 takes, so that an upload of several is quick."""
 
+EVERY = bool(os.environ.get("TUSFLEET_TEST_EVERY_DEATH"))
+"""Whether a run is to try everything, instead of a choice that is the same every time."""
+
 KINDS = ("filesystem", *SERVERS)
 
 

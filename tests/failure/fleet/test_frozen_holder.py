@@ -1,11 +1,11 @@
 """A holder is frozen past the end of its lease, the upload is finished elsewhere, the holder is thawed.
 
 Nothing changes then: what it still sends to the store is referenced by nobody, its commits are refused and counted.
+That is so in a bucket. A folder that several gateways share cannot give it: they warn of that when they start.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,8 +20,10 @@ from tests.failure.fleet.deaths import SEED, Death, chosen, cleared, traced
 from tests.failure.fleet.gateways import QUICK, ForkedGateway, ImpatientGateway, gateway, need_forks
 from tests.failure.fleet.passages import GONE, WAYS, Passage, Sent, finished
 from tests.failure.fleet.points import FREEZE_AT
-from tests.failure.fleet.stores import PART, Place
+from tests.failure.fleet.stores import EVERY, PART, Place
 from tests.servers import Server, eventually
+from tests.testbed.fixtures import need
+from tests.testbed.s3 import SERVERS
 
 pytestmark = pytest.mark.long
 
@@ -30,10 +32,15 @@ FENCED = "tusfleet_fenced_commits_total"
 AT_ONCE = 8
 """Freezes that are tried at the same time: nearly all of what they take is waiting."""
 
-EVERY = bool(os.environ.get("TUSFLEET_TEST_EVERY_DEATH"))
-
 ONE_OF = 1 if EVERY else 3
 """Of the deaths that a store has, so many are tried as freezes, by themselves."""
+
+
+@pytest.fixture(params=SERVERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each S3 server in turn."""
+    need(request.param)
+    return str(request.param)
 
 
 @pytest.mark.parametrize("offered", [1, PART], ids=["a byte", "a part"])

@@ -11,7 +11,6 @@ TUSFLEET_TEST_EVERY_DEATH=1 it tries all of them, and each time that a point is 
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,12 @@ from tests.failure.fleet.deaths import AT_MOST_MISSED, chosen, cleared, die, tra
 from tests.failure.fleet.gateways import need_forks
 from tests.failure.fleet.passages import WAYS
 from tests.failure.fleet.points import listed
-from tests.failure.fleet.stores import Place, Stores
+from tests.failure.fleet.stores import EVERY, Place, Stores
 from tests.failure.fleet.unreached import UNREACHED, reason_for, step_of
 from tests.testbed.fixtures import need
 from tests.testbed.redis_topologies import RedisTopology
 
 pytestmark = pytest.mark.long
-
-EVERY = bool(os.environ.get("TUSFLEET_TEST_EVERY_DEATH"))
 
 SHARES = 12 if EVERY else 2
 """Tests that the deaths of one way on one store are spread over, for the processes that run tests."""

@@ -19,7 +19,9 @@ from tests.failure.fleet.passages import GONE, TAKEOVER_SECONDS, Passage, Sent
 from tests.failure.fleet.stores import PART, Place
 from tests.failure.fleet.troubles import goes_on, not_ready, ready, refused
 from tests.servers import eventually
+from tests.testbed.gateways import on_disk
 from tests.testbed.redis_node import RedisNode
+from tests.testbed.redis_topologies import RedisTopology
 from tests.testbed.toxiproxy import Toxiproxy
 
 pytestmark = pytest.mark.long
@@ -123,11 +125,10 @@ def test_nothing_is_acknowledged_that_redis_does_not_keep(
 
 
 @pytest.mark.parametrize("name", ["down", "frozen"])
-def test_no_storm_comes_over_redis(redis_alone: RedisNode, lone_place: Place, tmp_path: Path, name: str) -> None:
+def test_no_storm_comes_over_redis(redis_alone: RedisNode, tmp_path: Path, name: str) -> None:
     need_forks()
-    if lone_place.kind != "filesystem":
-        pytest.skip("it is about Redis alone: one kind of store is enough")
-    with gateway(tmp_path / "gateway", lone_place.backend, *FLAGS, kind=ForkedGateway) as one:
+    backend = on_disk(RedisTopology("standalone", redis_alone.url, [redis_alone]), tmp_path / "shared")
+    with gateway(tmp_path / "gateway", backend, *FLAGS, kind=ForkedGateway) as one:
         path = create(one, 5)
         before = redis_alone.ask("INFO", "stats")["total_connections_received"]
         with TROUBLES[name].happens(redis_alone):
