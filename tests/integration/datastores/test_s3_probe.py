@@ -93,6 +93,15 @@ async def test_no_right_to_write_list_or_delete(bucket: Bucket, s3_proxy: S3Prox
         rule.remove()
 
 
+async def test_what_another_gateway_has_deleted_is_no_trouble(bucket: Bucket, s3_proxy: S3Proxy) -> None:
+    """versitygw says so when two begin at the same moment."""
+    s3_proxy.rule("DeleteObject", Refuse(404, "NoSuchKey", after_success=True))
+    async with opened(bucket, endpoint=s3_proxy.endpoint) as means:
+        await Probing(means.workshop).probe()
+    assert s3_proxy.counts()["DeleteObject"] == 1
+    assert bucket.keys() == []
+
+
 async def test_a_full_store(bucket: Bucket, s3_proxy: S3Proxy) -> None:
     s3_proxy.rule("PutObject", Refuse(507, "XMinioStorageFull"), times=None)
     async with opened(bucket, endpoint=s3_proxy.endpoint) as means:
