@@ -24,7 +24,8 @@ from tusfleet.gateway.endpoint import EndpointRules, UploadEndpoint
 from tusfleet.gateway.forwarded import ProxyTrust
 from tusfleet.gateway.health import Health
 from tusfleet.gateway.leading import leading
-from tusfleet.gateway.stores import open_stores
+from tusfleet.gateway.stores import NotYet, open_stores
+from tusfleet.gateway.waiting import Waiting
 from tusfleet.hooks.python import PythonHooks
 from tusfleet.janitor.report import Report
 from tusfleet.janitor.sweeper import LEFTOVER_PAUSE, LEFTOVER_SECONDS, Sweeper
@@ -92,18 +93,35 @@ class Service:
         self._authorise = _authoriser(settings, self._callables)
         self._stack = AsyncExitStack()
         self._context: Context | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._app: Dispatcher | None = None
         self._health: Dispatcher | None = None
 
     async def start(self) -> None:
         """Open the stores and start what runs beside the requests.
 
+        A store that is only away for now is waited for: until it is there, the server lives, is not ready, and refuses
+        uploads with 503.
+
         Raises:
             SettingsError: the data folder cannot be used.
-            Unavailable: a store cannot be opened; the message says why.
+            Unavailable: a store cannot be opened, and waiting would not help; the message says why.
         """
+        try:
+            await self._open()
+        except NotYet as error:
+            waiting = Waiting(self.metrics, error.detail)
+            self._health = Dispatcher("", None, waiting, None)
+            if Role.UPLOADS in self._roles:
+                shown = waiting if self.settings.metrics_port is None else None
+                self._app = Dispatcher(self._base_path, waiting.refuse, shown, waiting.refuse)
+            else:
+                self._app = self._health
+            self._opening = asyncio.create_task(waiting.until(self._open))
+
+    async def _open(self) -> None:
         async with AsyncExitStack() as stack:
-            self._context = context = await self._compose(stack)
+            self._context = context = await self._compose(stack, patient=True)
             courier = self._courier(context)
             sweeping = [("sweeper", self._sweeper(context).run)] if Role.SWEEPER in self._roles else []
             for name, work in sweeping + ([("courier", courier.run)] if courier else []):
@@ -126,18 +144,25 @@ class Service:
 
     async def stop(self) -> None:
         """Close everything; safe to repeat."""
+        if self._opening is not None:
+            await _end(self._opening)
+            self._opening = None
         self._app = self._health = None
         await self._stack.aclose()
 
     def leave(self) -> None:
         """Say by /readyz that no new clients should be sent here; those that come are served until `drain`."""
+        if self._opening is not None:
+            # Who has not begun need not begin any more.
+            self._opening.cancel()
         if self._context is not None:
             self._context.leaving = True
 
     def drain(self) -> None:
         """Begin to shut down: uploads under way are flushed and answered with 503, and no others begin."""
+        self.leave()
         if self._context is not None:
-            self._context.leaving = self._context.draining = True
+            self._context.draining = True
             self._context.locker.drain()
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
@@ -152,8 +177,8 @@ class Service:
             raise RuntimeError("The server has not been started, or is stopped already")
         return self._health(scope, receive, send)
 
-    async def _compose(self, stack: AsyncExitStack, *, look_only: bool = False) -> Context:
-        stores = await open_stores(self.settings, self.metrics, self._crew, stack, look_only=look_only)
+    async def _compose(self, stack: AsyncExitStack, *, look_only: bool = False, patient: bool = False) -> Context:
+        stores = await open_stores(self.settings, self.metrics, self._crew, stack, look_only=look_only, patient=patient)
         calls = self._callables
         return Context(
             data=stores.data,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tusfleet.gateway.health import Health
+from tusfleet.gateway.health import HEALTH_PATHS
 from tusfleet.gateway.replies import send_problem
 from tusfleet.protocols.tus import RESUMABLE
 from tusfleet.uploads.errors import NotFound
@@ -26,7 +26,7 @@ class Dispatcher:
     """
 
     def __init__(
-        self, base_path: str, uploads: Application | None, health: Health | None, api: Application | None
+        self, base_path: str, uploads: Application | None, health: Application | None, api: Application | None
     ) -> None:
         self._base_path = base_path
         self._below = base_path + "/"
@@ -41,7 +41,7 @@ class Dispatcher:
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         if self._uploads is not None and (path == self._base_path or path.startswith(self._below)):
             return self._uploads(scope, receive, send)
-        if self._health is not None and path in Health.PATHS:
+        if self._health is not None and path in HEALTH_PATHS:
             return self._health(scope, receive, send)
         if self._api is not None and path.startswith(API_PATH + "/"):
             return self._api(scope, receive, send)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, ClassVar
+from abc import ABC, abstractmethod
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -19,22 +20,11 @@ PROBE_TIMEOUT = 5.0
 """Seconds a store has to answer before it counts as not there."""
 
 
-class Health:
-    """Answers /healthz, /readyz and /metrics.
+HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
-    Parameters:
-        context: whose stores are probed and whose metrics are shown.
-        crew: the other workers of this server, when there are some: it is ready when all of them are, and metrics are
-            those of all of them.
-    """
 
-    PATHS: ClassVar = frozenset({"/healthz", "/readyz", "/metrics"})
-
-    def __init__(self, context: Context, crew: Crew | None = None) -> None:
-        self._context = context
-        self._crew = crew
-        self._probe: asyncio.Task[str | None] | None = None
-        self._probed = float("-inf")
+class HealthPages(ABC):
+    """Answers /healthz, /readyz and /metrics."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - ASGI
         """Answer one request."""
@@ -44,14 +34,37 @@ class Health:
         elif path == "/healthz":
             await _answer(scope, send, 200, b'{"status": "alive"}\n')
         elif path == "/metrics":
-            await _answer(scope, send, 200, await self._metrics(), CONTENT_TYPE_LATEST.encode())
+            await _answer(scope, send, 200, await self.page(), CONTENT_TYPE_LATEST.encode())
         else:
             trouble = await self.trouble()
             body = {"status": "ready"} if trouble is None else {"status": "not ready", "reason": trouble}
             await _answer(scope, send, 200 if trouble is None else 503, json.dumps(body).encode() + b"\n")
 
+    @abstractmethod
     async def trouble(self) -> str | None:
         """Why no uploads can be taken now; None when they can."""
+
+    @abstractmethod
+    async def page(self) -> bytes:
+        """The metrics, in the text format of Prometheus."""
+
+
+class Health(HealthPages):
+    """Answers for a server whose stores are open.
+
+    Parameters:
+        context: whose stores are probed and whose metrics are shown.
+        crew: the other workers of this server, when there are some: it is ready when all of them are, and metrics are
+            those of all of them.
+    """
+
+    def __init__(self, context: Context, crew: Crew | None = None) -> None:
+        self._context = context
+        self._crew = crew
+        self._probe: asyncio.Task[str | None] | None = None
+        self._probed = float("-inf")
+
+    async def trouble(self) -> str | None:
         if self._context.leaving:
             return "shutting down"
         if self._crew is not None and (trouble := self._crew.trouble()) is not None:
@@ -74,7 +87,7 @@ class Health:
             self._probed = asyncio.get_running_loop().time()
         return None
 
-    async def _metrics(self) -> bytes:
+    async def page(self) -> bytes:
         metrics = self._context.metrics
         try:
             usage = await self._context.info.usage()

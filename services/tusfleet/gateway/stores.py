@@ -19,6 +19,7 @@ from tusfleet.lockers.one_box import OneBoxLocker
 from tusfleet.observability.logs import LOGGER
 from tusfleet.observability.metrics import Metrics
 from tusfleet.settings import DataStoreKind, Durability, InfoStoreKind, Settings, SettingsError
+from tusfleet.uploads.errors import StoreFull, Unavailable
 from tusfleet.uploads.ports import DataStore, InfoStore, Locker
 
 logger = logging.getLogger(LOGGER)
@@ -38,6 +39,10 @@ RENEWALS_PER_TTL = 3.2
 _STRANGE = re.compile(r"[^A-Za-z0-9._-]")
 
 
+class NotYet(Unavailable):
+    """A store is not there now and may be soon: everything may start at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """The three ports that keep things."""
@@ -48,15 +53,23 @@ class Stores:
 
 
 async def open_stores(
-    settings: Settings, metrics: Metrics, crew: Crew | None, stack: AsyncExitStack, *, look_only: bool = False
+    settings: Settings,
+    metrics: Metrics,
+    crew: Crew | None,
+    stack: AsyncExitStack,
+    *,
+    look_only: bool = False,
+    patient: bool = False,
 ) -> Stores:
     """Open what the settings name; `stack` closes it.
 
     With `look_only`, what is there is opened as it is, also beside a server that uses it: nothing is to be changed.
+    A `patient` caller takes a bucket that cannot be used now: every step there fails until it can.
 
     Raises:
         SettingsError: the data folder cannot be used, or a value of a setting cannot be; one sentence.
-        Unavailable: a store cannot be reached, or does not let us in; one sentence.
+        NotYet: Redis cannot be used now; one sentence.
+        Unavailable: a store does not let us in, or cannot be reached; one sentence.
     """
     if settings.infostore is InfoStoreKind.REDIS:
         info, locker = await _redis(settings, metrics, stack, look_only=look_only)
@@ -64,7 +77,7 @@ async def open_stores(
         opened = _sqlite_to_look_at(settings, stack) if look_only else _sqlite(settings, metrics, crew, stack)
         info, locker = await opened
     if settings.datastore is DataStoreKind.S3:
-        return Stores(info, locker, await _s3(settings, metrics, stack))
+        return Stores(info, locker, await _s3(settings, metrics, stack, patient=patient))
     if settings.infostore is InfoStoreKind.REDIS:
         logger.warning(
             "several gateways on one folder may lose acknowledged bytes: one that was frozen past its lease writes "
@@ -128,7 +141,14 @@ async def _redis(
         wait_timeout=settings.redis_wait_timeout.total_seconds(),
     )
     try:
-        shards = await open_shards(access, gateway_name(), metrics=metrics, make=not look_only)
+        try:
+            shards = await open_shards(access, gateway_name(), metrics=metrics, make=not look_only)
+        except Unavailable as error:
+            if error.lasting:
+                raise
+            raise NotYet(error.detail) from error
+        except StoreFull as error:
+            raise NotYet(error.detail) from error
         stack.push_async_callback(shards.close)
         info = RedisInfoStore(shards, settings.max_store_size)
     except ValueError as error:
@@ -138,7 +158,7 @@ async def _redis(
     return info, await stack.enter_async_context(locker)
 
 
-async def _s3(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> DataStore:
+async def _s3(settings: Settings, metrics: Metrics, stack: AsyncExitStack, *, patient: bool) -> DataStore:
     try:
         from tusfleet.datastores.s3.options import S3Options
         from tusfleet.datastores.s3.store import S3DataStore
@@ -177,7 +197,13 @@ async def _s3(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Da
     except ValueError as error:
         raise SettingsError(f"s3: {error}") from None
     store = await stack.enter_async_context(S3DataStore.open(options, metrics))
-    await store.probe()
+    try:
+        await store.probe()
+    except (Unavailable, StoreFull) as error:
+        if not patient or (isinstance(error, Unavailable) and error.lasting):
+            raise
+        # It needs no opening: what fails now succeeds once the service is there. Readiness tells of it until then.
+        logger.warning("%s; uploads fail until it can be used", error.detail, extra={"reason": error.code})
     return store
 
 

@@ -68,9 +68,9 @@ def told(error: BaseException, where: str) -> UploadError:
     if isinstance(error, OutOfMemoryError):
         return StoreFull("Redis is full (OOM command not allowed): raise its maxmemory, or let uploads expire")
     if isinstance(error, NoPermissionError) or str(error).startswith(_IN_A_SCRIPT):
-        return Unavailable(f"{where} does not permit this user what is needed: {error}")
+        return Unavailable(f"{where} does not permit this user what is needed: {error}", lasting=True)
     if isinstance(error, AuthenticationError | AuthorizationError):
-        return Unavailable(f"{where} refuses the credentials: {error}")
+        return Unavailable(f"{where} refuses the credentials: {error}", lasting=True)
     if isinstance(error, TooFewReplicas):
         return Unavailable(str(error))
     sentence = _SENTENCES.get(_word(error))
@@ -78,4 +78,4 @@ def told(error: BaseException, where: str) -> UploadError:
         return Unavailable(sentence)
     if isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
         return Unavailable(f"{where} does not answer in time")
-    return Unavailable(f"{where} cannot be used: {error}")
+    return Unavailable(f"{where} cannot be used: {error}", lasting=not passing(error))

@@ -36,6 +36,9 @@ MIGRATIONS: Sequence[Migration] = (_first,)
 class UnusableStore(Unavailable):
     """The store in Redis cannot be used by this program; it was not changed."""
 
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, lasting=True)
+
 
 async def brought_up(store: Store, key: str, noted: Sequence[str | None], migrations: Sequence[Migration]) -> Layout:
     """Bring a store, of which `noted` are the version and the number of shards, to the newest version.

@@ -251,12 +251,20 @@ class HookFailed(UploadError):
 
 
 class Unavailable(UploadError):
-    """A part of the server cannot be reached."""
+    """A part of the server cannot be reached.
+
+    Parameters:
+        lasting: whether that stays so until a person changes something: a name, a right, a clock.
+    """
 
     code = "unavailable"
     status = 503
     title = "A part of the server cannot be reached"
     retryable = True
+
+    def __init__(self, detail: str = "", *, offset: int | None = None, lasting: bool = False) -> None:
+        super().__init__(detail, offset=offset)
+        self.lasting = lasting
 
     @property
     def public(self) -> str:

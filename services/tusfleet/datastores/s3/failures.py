@@ -152,5 +152,7 @@ class S3Failure(Exception):
             return Unavailable("The S3 service asks for fewer requests; try again later")
         sentence = _SENTENCES.get(self.code)
         if sentence is None:
-            return Unavailable(f"The S3 service refused {self.operation}: {self.code} {self.message}".rstrip())
-        return Unavailable(sentence.format(operation=self.operation, bucket=self.bucket, message=self.message))
+            told = f"The S3 service refused {self.operation}: {self.code} {self.message}".rstrip()
+        else:
+            told = sentence.format(operation=self.operation, bucket=self.bucket, message=self.message)
+        return Unavailable(told, lasting=not self.passing)
