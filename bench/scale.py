@@ -30,13 +30,14 @@ from tusfleet.lockers.redis import RedisLocker
 from tusfleet.redis_shards.access import RedisAccess
 from tusfleet.redis_shards.shards import Shards, open_shards
 from tusfleet.settings import DataStoreKind, InfoStoreKind, Settings
+from tusfleet.uploads.growing import Growing
 from tusfleet.uploads.models import Change, Placement, Query, State, Upload
 
 _RESULTS = Path(__file__).parent / "SCALE.md"
 
 MOST_RECORDS = 1_000_000
 FEWEST_RECORDS = 1_000
-PART_COUNTS = (1, 10_000)
+PART_COUNTS = (10, 1_000, 10_000)
 
 PAGE = 100
 """As the janitor takes them."""
@@ -183,6 +184,10 @@ BOUNDED = frozenset({"page of the expiry sweep, every upload is due"})
 """What may cost more among more records, up to a bound."""
 
 
+WITH_PARTS = "PATCH: commit the last part, get all of them"
+"""What carries the parts: once in the life of an upload, to whoever makes its object."""
+
+
 async def sizes(at: Scene, counts: Sequence[int]) -> Scale:
     """What steps cost among so many records, fewest first, and the memory of the last."""
     await steps(at)  # with it the scripts are there
@@ -206,33 +211,41 @@ async def parts(at: Scene, counts: Sequence[int]) -> Growth:
 
 async def _at_parts(at: Scene, count: int) -> dict[str, Cost]:
     (id,) = records.ids("parts", 1)
-    await at.info.insert(records.upload(id, records.begun(count)))
+    await at.info.insert(replace(records.upload(id, records.begun(count)), length=(count + 2) * records.PART_BYTES))
     costs = {"HEAD": await at.cost(lambda: at.locker.standing(id))}
-    leases: list[RedisLease] = []
+    costs["page of a scan that has it"] = await at.cost(lambda: at.info.scan(Query(states=_ALIVE), PAGE))
+    held: list[tuple[RedisLease, Upload]] = []
 
     async def acquire() -> None:
-        leases.append(await at.locker.acquire(id, _WAIT_SECONDS))
-
-    async def commit() -> None:
-        (lease,) = leases
+        lease = await at.locker.acquire(id, _WAIT_SECONDS)
         assert lease.upload is not None
-        more: Placement = {**records.begun(count), **_grown(lease.upload.placement, count)}
-        change: Change = {"offset": (count + 1) * records.PART_BYTES, "placement": more}
-        await at.info.commit(lease.upload, lease.fence, change, ends=lease)
+        held.append((lease, lease.upload))
 
+    async def commit(change: Change, *, last: bool = False) -> None:
+        lease, upload = held.pop()
+        held.append((lease, await at.info.commit(upload, lease.fence, change, ends=lease if last else None)))
+
+    one = _added(count, 1)
+    all_there: Change = {**_added(count, 2), "state": State.FINISHING}
+    whole: Change = {"placement": records.finished(id).placement, "state": State.FINISHED, "expires_at": None}
     costs["PATCH: take the lease, read the record"] = await at.cost(acquire)
-    costs["PATCH: commit one part more"] = await at.cost(commit)
+    costs["PATCH: commit one part more"] = await at.cost(lambda: commit(one))
+    costs[WITH_PARTS] = await at.cost(lambda: commit(all_there))
+    ((_, finishing),) = held
+    assert len(Growing.of(finishing.placement).more) == count + 2
+    costs["PATCH: commit that the object is there"] = await at.cost(lambda: commit(whole, last=True))
     left = await at.info.read(id)
     assert left is not None
-    assert left.offset == (count + 1) * records.PART_BYTES
     await at.info.delete(left)
     return costs
 
 
-def _grown(placement: Placement, count: int) -> Placement:
-    known = placement["parts"]
-    assert isinstance(known, list)
-    return {"parts": [*known, records.part_text(count)], "count": count + 1}
+def _added(count: int, more: int) -> Change:
+    """A commit of as many parts more."""
+    texts = [records.part_text(count + number) for number in range(more)]
+    parts = Growing(texts, count, records.part_text(count - 1)).json()
+    placement: Placement = {**records.begun(count), "parts": parts, "count": count + more}
+    return {"offset": (count + more) * records.PART_BYTES, "placement": placement}
 
 
 async def memory(at: Scene, count: int, tails: int) -> list[Memory]:

@@ -22,9 +22,6 @@ SORTED_AT_MOST = 2_000
 WINDOW = 500
 """Records of one state looked at for one page when not all of them fit: about as long."""
 
-PARTS_AT_MOST = 20_000
-"""Parts of placements in one page of a shard, about 1 MB; the page is short then."""
-
 MOST_SHARDS_AT_ONCE = 32
 """Shards asked at the same time when the ones before gave little: fifteen round trips for a thousand empty ones."""
 
@@ -96,7 +93,7 @@ class Scanner:
         texts = [state.value for state in states]
         arguments: list[str | int] = [
             self._layout.start(shard), after, limit,
-            SORTED_AT_MOST, limit + 1 if exact else max(WINDOW, limit + 1), PARTS_AT_MOST,
+            SORTED_AT_MOST, limit + 1 if exact else max(WINDOW, limit + 1),
             len(indexes), *indexes, len(texts), *texts,
             "" if query.expires_before is None else micros(query.expires_before),
             "" if query.ended_before is None else micros(query.ended_before),

@@ -76,13 +76,18 @@ class RedisInfoStore:
         await uncut(steps())
 
     async def read(self, id: str) -> Upload | None:
-        start = self._layout.start(self._layout.shard(id))
-        record, _ = await self._shards.run(READ, [f"{start}u:{id}", f"{start}parts:{id}", f"{start}lease:{id}"], ())
-        return upload_of(id, *record) if record else None
+        return await self._read(id, wanted=True)
 
     async def read_many(self, ids: Sequence[str]) -> list[Upload | None]:
         # They go as few pipelines.
-        return list(await asyncio.gather(*(self.read(id) for id in ids)))
+        return list(await asyncio.gather(*(self._read(id, wanted=False) for id in ids)))
+
+    async def _read(self, id: str, *, wanted: bool) -> Upload | None:
+        """A record; the entries of its list if they are `wanted` and it is `finishing`."""
+        start = self._layout.start(self._layout.shard(id))
+        keys = [f"{start}u:{id}", f"{start}parts:{id}", f"{start}lease:{id}"]
+        record, _ = await self._shards.run(READ, keys, [int(wanted)])
+        return upload_of(id, *record) if record else None
 
     async def commit(
         self, upload: Upload, fence: int, change: Change, events: Sequence[Event] = (), ends: Lease | None = None
@@ -92,16 +97,16 @@ class RedisInfoStore:
 
         async def steps() -> Upload:
             answer = await self._try_commit(upload, fence, change, changed(upload, change), texts, token, ends)
-            if answer[0] == "parts":
-                answer = await self._try_commit(upload, fence, change, whole(upload, change), texts, token, ends)
-            if answer[0] == "fenced":
+            if answer[0] == "parts" and (way := whole(upload, change)) is not None:
+                answer = await self._try_commit(upload, fence, change, way, texts, token, ends)
+            if answer[0] in {"fenced", "parts"}:
                 raise FenceLost
             if answer[0] == "full":
                 raise _full(answer[1], change.get("reserved", 0) - upload.reserved)
-            _, ended, flat, start, parts = answer
+            _, ended, flat, listed = answer
             if ended and ends is not None:
                 ends.ended()
-            return committed(upload, change, flat, start, parts)
+            return committed(upload, change, flat, listed)
 
         return await uncut(steps())
 
@@ -122,7 +127,7 @@ class RedisInfoStore:
         arguments: list[str | int] = [
             self._layout.channels, upload.id, token, self._capacity,
             micros(upload.created_at), upload.offset, fence, int(ends is not None),
-            way.way, way.known, way.last,
+            way.way, way.known, way.last, int(way.lacks),
             *_lists(self._usages, fields, way.removed, way.parts, events),
         ]  # fmt: skip
         return await self._shards.run(script, self._change_keys(upload.id), arguments)
@@ -131,7 +136,6 @@ class RedisInfoStore:
         shard = self._layout.shard(upload.id)
         record = stored(upload)
         tenant = "" if upload.tenant is None else tenant_text(upload.tenant)
-        last = record.parts[-1] if record.parts else ""
         names = (
             f"u:{upload.id}",
             f"parts:{upload.id}",
@@ -143,7 +147,7 @@ class RedisInfoStore:
             f"links:{upload.id}",
         )
         keys = [self._layout.key(shard, name) for name in names]
-        arguments = [upload.id, tenant, len(record.parts), last, *_lists(record.flat())]
+        arguments = [upload.id, tenant, record.known, record.last, *_lists(record.flat())]
 
         async def steps() -> None:
             if await self._shards.run(DELETE, keys, arguments):

@@ -140,7 +140,8 @@ class RedisLocker:
 
     async def standing(self, id: str) -> Standing:
         start = self._layout.start(self._layout.shard(id))
-        record, held = await self._shards.run(READ, [f"{start}u:{id}", f"{start}parts:{id}", f"{start}lease:{id}"], ())
+        keys = [f"{start}u:{id}", f"{start}parts:{id}", f"{start}lease:{id}"]
+        record, held = await self._shards.run(READ, keys, [0])
         return Standing(bool(held), upload_of(id, *record) if record else None)
 
     async def settle(self, id: str, wait: float) -> None:

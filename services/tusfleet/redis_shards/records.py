@@ -1,8 +1,8 @@
 """Records and events as Redis keeps them.
 
-A record is a hash. What never changes is JSON in one field of it, and so is the placement, but for a list in it under
-"parts": that is a Redis list of its own, so that a commit that adds one part sends one part, not ten thousand.
-Times are microseconds since 1970, UTC.
+A record is a hash. What never changes is JSON in one field of it, and so is the placement, but for a growing list in
+it: that is a Redis list of its own, so that a commit that adds one part sends one part, not ten thousand. It is read
+while the record is `finishing`, and not before. Times are microseconds since 1970, UTC.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from tusfleet.uploads.errors import StoreFull
+from tusfleet.uploads.growing import PARTS, Growing, kept_apart
 from tusfleet.uploads.models import (
+    JSON,
     Change,
     Concat,
     ConcatKind,
@@ -29,9 +31,6 @@ from tusfleet.uploads.models import (
 LARGEST = 2**63 - 1
 """Largest size, as in the other stores."""
 
-PARTS = "parts"
-"""The key of a placement under which a growing list is kept apart."""
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -41,10 +40,18 @@ _NOTHING = "{}"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record as it is stored: the fields of its hash, and its list of parts."""
+    """A record as it is stored.
+
+    Parameters:
+        fields: those of its hash.
+        parts: its list, as far as it is known.
+        known: how many entries the list has, and `last` the last of them; 0 and "" without any.
+    """
 
     fields: Mapping[str, str]
     parts: Sequence[str]
+    known: int
+    last: str
 
     def flat(self) -> list[str]:
         """Names and values by turns."""
@@ -60,7 +67,8 @@ class Changed:
         removed: fields that are not there any more.
         way: what becomes of the parts: `keep`, `append` to those known, or `replace`.
         parts: those that are new.
-        known: how many the caller knows, and `last` the last of them; 0 and "" without any.
+        known: how many the caller knows of, and `last` the last of them; 0 and "" without any.
+        lacks: whether some of them are known to the store alone.
     """
 
     fields: Mapping[str, str]
@@ -69,6 +77,15 @@ class Changed:
     parts: Sequence[str]
     known: int
     last: str
+    lacks: bool
+
+
+class Listed(NamedTuple):
+    """The list of a record as scripts tell it: its length, its last entry, and the entries where they are needed."""
+
+    length: int = 0
+    last: str = ""
+    entries: Sequence[str] = ()
 
 
 def micros(time: datetime) -> int:
@@ -97,7 +114,8 @@ def stored(upload: Upload) -> Stored:
     Raises:
         StoreFull: a size is beyond 2^63 - 1.
     """
-    placement, parts = _apart(upload.placement)
+    placement = _encode(_rest(upload.placement))
+    parts = Growing.of(upload.placement)
     concat = upload.concat
     head: list[Any] = [upload.protocol, upload.metadata.raw]
     if concat is not None:
@@ -122,7 +140,7 @@ def stored(upload: Upload) -> Stored:
         fields["tenant"] = tenant_text(upload.tenant)
     if upload.is_final:
         fields["final"] = "1"
-    return Stored(fields, parts)
+    return Stored(fields, _encoded(parts.more), len(parts), _end(parts))
 
 
 def changed(upload: Upload, change: Change) -> Changed:
@@ -152,47 +170,55 @@ def changed(upload: Upload, change: Change) -> Changed:
         optional("expires", None if change["expires_at"] is None else str(micros(change["expires_at"])))
     if "ended_at" in change:
         optional("ended", None if change["ended_at"] is None else str(micros(change["ended_at"])))
-    before = _list(upload.placement)
-    last = _encode(before[-1]) if before else ""
+    before = Growing.of(upload.placement)
+    known, last = len(before), _end(before)
     if "placement" not in change:
-        return Changed(fields, removed, "keep", (), len(before), last)
-    after = _list(change["placement"])
-    grown = bool(before) and len(after) >= len(before) and after[: len(before)] == before
+        return Changed(fields, removed, "keep", (), known, last, bool(before.kept))
+    after = Growing.of(change["placement"])
+    new = after.since(before) if before else None
     placement = _encode(_rest(change["placement"]))
     optional("placement", None if placement == _NOTHING else placement)
-    new = [_encode(part) for part in (after[len(before) :] if grown else after)]
-    return Changed(fields, removed, "append" if grown else "replace", new, len(before), last)
+    way = "replace" if new is None else "append"
+    return Changed(fields, removed, way, _encoded(after.more if new is None else new), known, last, bool(after.kept))
 
 
-def whole(upload: Upload, change: Change) -> Changed:
-    """As `changed`, with all parts of the new placement."""
-    _, parts = _apart(change["placement"])
-    return replace(changed(upload, change), way="replace", parts=parts)
+def whole(upload: Upload, change: Change) -> Changed | None:
+    """As `changed`, with all parts of the new placement; None when not all of them are known."""
+    after = Growing.of(change["placement"])
+    if after.kept:
+        return None
+    return replace(changed(upload, change), way="replace", parts=_encoded(after.more))
 
 
-def _list(placement: Placement) -> Sequence[Any]:
-    parts = placement.get(PARTS)
-    return parts if isinstance(parts, list) else ()
+def _end(parts: Growing) -> str:
+    return _encode(parts.end) if parts else ""
 
 
 def _rest(placement: Placement) -> Placement:
-    return {**placement, PARTS: []} if isinstance(placement.get(PARTS), list) else placement
+    return {**placement, PARTS: []} if kept_apart(placement) else placement
 
 
-def _apart(placement: Placement) -> tuple[str, list[str]]:
-    return _encode(_rest(placement)), [_encode(part) for part in _list(placement)]
-
-
-def _together(placement: str | None, parts: Sequence[Any]) -> Placement:
+def _together(placement: str | None, parts: JSON) -> Placement:
     rest: dict[str, Any] = {} if placement is None else json.loads(placement)
     if parts:
-        rest[PARTS] = list(parts)
+        rest[PARTS] = parts
     return rest
 
 
-def _decoded(parts: Sequence[str]) -> list[Any]:
-    decoded: list[Any] = json.loads(f"[{','.join(parts)}]") if parts else []
+def _encoded(parts: Sequence[JSON]) -> list[str]:
+    return [_encode(part) for part in parts]
+
+
+def _decoded(parts: Sequence[str]) -> list[JSON]:
+    decoded: list[JSON] = json.loads(f"[{','.join(parts)}]") if parts else []
     return decoded
+
+
+def _parts_of(listed: Listed) -> JSON:
+    """What stands in the placement of a record that was read."""
+    if listed.entries or not listed.length:
+        return _decoded(listed.entries)
+    return Growing((), listed.length, json.loads(listed.last)).json()
 
 
 def fields_of(flat: Sequence[str]) -> dict[str, str]:
@@ -200,9 +226,29 @@ def fields_of(flat: Sequence[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def upload_of(id: str, flat: Sequence[str], parts: Sequence[str]) -> Upload:
-    """The record of the hash and the list that Redis gives."""
+def upload_of(id: str, flat: Sequence[str], listed: Sequence[Any]) -> Upload:
+    """The record of the hash and the list that Redis tells of, as in `Listed`."""
     fields = fields_of(flat)
+    return _fresh(id, fields, _together(fields.get("placement"), _parts_of(Listed(*listed))))
+
+
+def committed(upload: Upload, change: Change, flat: Sequence[str], listed: Sequence[Any]) -> Upload:
+    """The record after a commit: what cannot change from `upload`, the other fields as the commit left them.
+
+    Parameters:
+        flat: the fields of the hash.
+        listed: its list, as in `Listed`; of no account when the change brings a placement and there are no entries.
+    """
+    fields, there = fields_of(flat), Listed(*listed)
+    if "placement" in change:
+        placement = change["placement"]
+        return _as(upload, fields, {**placement, PARTS: _decoded(there.entries)} if there.entries else placement)
+    before = Growing.of(upload.placement)
+    same = not there.entries and (len(before), _end(before)) == (there.length, there.last)
+    return _as(upload, fields, _together(fields.get("placement"), before.json() if same else _parts_of(there)))
+
+
+def _fresh(id: str, fields: Mapping[str, str], placement: Placement) -> Upload:
     protocol, metadata, *concat = json.loads(fields["head"])
     tenant = fields.get("tenant")
     fresh = Upload(
@@ -213,21 +259,7 @@ def upload_of(id: str, flat: Sequence[str], parts: Sequence[str]) -> Upload:
         concat=Concat(ConcatKind(concat[0]), concat[1], tuple(concat[2])) if concat else None,
         tenant=None if tenant is None else json.loads(tenant),
     )
-    return _as(fresh, fields, _together(fields.get("placement"), _decoded(parts)))
-
-
-def committed(upload: Upload, change: Change, flat: Sequence[str], start: int, parts: Sequence[str]) -> Upload:
-    """The record after a commit: what cannot change from `upload`, the other fields as the commit left them.
-
-    Parameters:
-        flat: the fields of the hash.
-        start: parts before this one are those of `upload`; of no account when the change brings a placement.
-        parts: those from there on.
-    """
-    fields = fields_of(flat)
-    if "placement" in change:
-        return _as(upload, fields, change["placement"])
-    return _as(upload, fields, _together(fields.get("placement"), [*_list(upload.placement)[:start], *_decoded(parts)]))
+    return _as(fresh, fields, placement)
 
 
 def _as(upload: Upload, fields: Mapping[str, str], placement: Placement) -> Upload:
@@ -255,18 +287,19 @@ def event_text(event: Event) -> str:
         "upload": event.upload.id,
         "record": record.fields,
     }
-    if record.parts:
-        value["parts"] = list(record.parts)
+    parts = Growing.of(event.upload.placement)
+    if parts:
+        value["parts"] = parts.json()
     return _encode(value)
 
 
 def event_of(text: str) -> Event:
     """The event of the JSON that `event_text` made."""
     value = json.loads(text)
-    flat = [item for field in value["record"].items() for item in field]
+    fields = value["record"]
     return Event(
         id=value["id"],
         type=EventType(value["type"]),
         time=_EPOCH + timedelta(microseconds=value["time"]),
-        upload=upload_of(value["upload"], flat, value.get("parts", ())),
+        upload=_fresh(value["upload"], fields, _together(fields.get("placement"), value.get("parts"))),
     )

@@ -16,7 +16,9 @@ JSON = object
 """A value that JSON can carry; a placement is made of such values."""
 
 Placement = Mapping[str, JSON]
-"""Where the bytes of one upload are. Opaque to everybody but the data store that made it; JSON-able."""
+"""Where the bytes of one upload are. Opaque to everybody but the data store that made it; JSON-able.
+
+An info store may keep a list in it apart, see `growing`."""
 
 METADATA_MAX_BYTES = 64 * 1024
 """Longest raw metadata accepted: it travels in one header line, and proxies stop well before this."""

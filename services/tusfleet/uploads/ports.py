@@ -123,6 +123,8 @@ class DataStore(Protocol):
     async def finish(self, upload: Upload) -> Placement:
         """Make the complete upload appear as one whole object and return its placement. Safe to repeat.
 
+        The record is `finishing`, and all of its placement is here.
+
         Raises:
             DataLost: the bytes are not all there.
             StoreFull, Unavailable: try again later.
@@ -176,6 +178,9 @@ class InfoStore(Protocol):
     """Where records go, and the outbox of events.
 
     Every change is one atomic, durable step: after it both the record and its events are there, or neither.
+
+    Records may come without the entries of a list that grows (see `growing`), but for one that is `finishing` when it
+    is given by `read`, by `commit`, or with its lease.
     """
 
     async def insert(self, upload: Upload, events: Sequence[Event] = ()) -> None:

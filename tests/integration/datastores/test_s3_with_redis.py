@@ -15,7 +15,7 @@ from tests.testbed.redis_node import RedisNode
 from tests.testbed.s3 import Bucket
 from tusfleet.datastores.s3.placement import S3Placement
 from tusfleet.datastores.s3.store import S3DataStore
-from tusfleet.uploads.models import Upload
+from tusfleet.uploads.models import State, Upload
 
 pytestmark = pytest.mark.anyio
 
@@ -55,4 +55,7 @@ async def test_parts_of_leases_in_turn_take_one_commit_each_and_numbers_without_
         await (await first.locker.acquire(upload.id, 1.0)).release()
         record, commits = await patch(second, store, upload.id, content)
         assert commits == 2
+        # None of them came with a lease; all come to whoever makes the object.
+        assert S3Placement.of(record.placement).kept
+        record = await second.info.commit(record, record.fence, {"state": State.FINISHING})
     assert [part.number for part in S3Placement.of(record.placement).all_parts()] == [1, 2, 3, 4, 9]

@@ -124,7 +124,7 @@ async def test_a_change_whose_answer_was_lost_is_made_once(redis_server: RedisNo
         upload = await gateway.info.commit(
             upload,
             lease.fence,
-            {"offset": 9, "placement": {"parts": [["1", 5], ["2", 4]]}, "state": State.FINISHED},
+            {"offset": 9, "placement": {"parts": [["1", 5], ["2", 4]]}, "state": State.FINISHING},
             [event("finished", upload)],
             ends=lease,
         )

@@ -12,8 +12,9 @@ from tests.integration.redis.gateways import gateway_at
 from tests.kits.infostore import HOUR, NOW, event, final, found, record
 from tests.testbed.redis_node import RedisNode
 from tusfleet.infostores import _redis_scan
-from tusfleet.uploads.errors import BadRequest
-from tusfleet.uploads.models import Concat, ConcatKind, Metadata, Query, State
+from tusfleet.uploads.errors import BadRequest, FenceLost
+from tusfleet.uploads.growing import Growing
+from tusfleet.uploads.models import Change, Concat, ConcatKind, Metadata, Query, State
 
 PARTS = 10_000
 """Most parts of an upload (S3)."""
@@ -64,7 +65,73 @@ async def test_a_commit_of_one_part_costs_the_same_with_ten_thousand(redis_serve
             upload = await gateway.info.commit(upload, 1, {"expires_at": NOW})
             assert 0 < traffic.cost() < COMMIT_BYTES
             assert upload.placement["parts"] == parts
-            assert await gateway.info.read("a") == upload
+            # Whoever reads it gets none of them before they are needed, and then all.
+            read = await gateway.info.read("a")
+            assert read is not None
+            assert read.placement["parts"] == {"kept": PARTS, "last": parts[-1], "more": []}
+            assert (await gateway.info.commit(read, 1, {"state": State.FINISHING})).placement["parts"] == parts
+
+
+@pytest.mark.anyio
+async def test_ten_thousand_parts_travel_once_in_the_life_of_an_upload(redis_server: RedisNode) -> None:
+    """With the commit that says all bytes are there; not with HEAD, a lease, a page of a scan or any other commit."""
+    parts = [f"..{n:022}.{n:06}==" for n in range(PARTS)]
+    with redis_server.client() as client:
+        async with gateway_at(redis_server.url, ttl=60, renew_every=30, shards=1) as gateway:
+            # One of each kind first: with it the scripts are there.
+            await gateway.info.insert(record("first"))
+            await gateway.info.commit(record("first"), 1, {})
+            await gateway.info.insert(record("a", length=PARTS + 1, placement={"key": "a", "parts": parts}))
+            lease = await gateway.locker.acquire("a", 1)
+            await lease.release()
+            await gateway.info.scan(Query())
+            traffic = Traffic(client)
+            assert (await gateway.locker.standing("a")).upload is not None
+            assert await gateway.info.read("a") is not None
+            assert len((await gateway.info.scan(Query())).uploads) == 2
+            lease = await gateway.locker.acquire("a", 1)
+            assert lease.upload is not None
+            grown = Growing.of(lease.upload.placement)
+            change = {"key": "a", "parts": replace(grown, more=["last"]).json()}
+            upload = await gateway.info.commit(lease.upload, lease.fence, {"offset": 1, "placement": change})
+            assert 0 < traffic.cost() < 6 * COMMIT_BYTES
+            change = {"key": "a", "parts": replace(grown, more=["last", "very last"]).json()}
+            finishing = await gateway.info.commit(
+                upload, lease.fence, {"offset": PARTS + 1, "placement": change, "state": State.FINISHING}
+            )
+            assert traffic.cost() > PARTS * len(parts[0])
+            assert finishing.placement == {"key": "a", "parts": [*parts, "last", "very last"]}
+            # Whoever takes over from here gets them with the lease.
+            await lease.release()
+            heir = await gateway.locker.acquire("a", 1)
+            assert heir.upload == replace(finishing, fence=heir.fence)
+            assert (await gateway.locker.standing("a")).upload != heir.upload
+            traffic.cost()
+            whole = {"key": "a", "whole": 1}
+            done = await gateway.info.commit(
+                finishing, heir.fence, {"state": State.FINISHED, "placement": whole}, ends=heir
+            )
+            assert 0 < traffic.cost() < COMMIT_BYTES
+            assert await gateway.info.read("a") == done
+            assert client.exists(*client.keys("*:parts:*") or ["none"]) == 0
+
+
+@pytest.mark.anyio
+async def test_a_list_that_is_another_than_was_read_is_not_added_to(redis_server: RedisNode) -> None:
+    async with gateway_at(redis_server.url) as gateway:
+        first = record("a", placement={"parts": [1, 2]})
+        await gateway.info.insert(first)
+        upload = await gateway.info.read("a")
+        assert upload is not None
+        await gateway.info.commit(first, 1, {"placement": {"parts": [1, 3]}})
+        more: Change = {"placement": {"parts": {"kept": 2, "last": 2, "more": [3]}}}
+        with pytest.raises(FenceLost):
+            await gateway.info.commit(upload, 1, more, [event("e", upload)])
+        assert await gateway.info.outbox() == []
+        await gateway.info.delete(upload)
+        current = await gateway.info.read("a")
+        assert current is not None
+        assert (await gateway.info.commit(current, 1, {"state": State.FINISHING})).placement == {"parts": [1, 3]}
 
 
 @pytest.mark.anyio
@@ -75,9 +142,12 @@ async def test_parts_that_are_not_what_was_read_are_written_anew(redis_server: R
         await gateway.info.commit(upload, 1, {"placement": {"parts": [7, 8, 9]}})
         committed = await gateway.info.commit(upload, 1, {"placement": {"parts": [1, 2, 3]}})
         assert committed.placement == {"parts": [1, 2, 3]}
-        assert await gateway.info.read("a") == committed
         # One that says nothing of the placement gives what is there, not what its caller had read.
-        assert (await gateway.info.commit(upload, 1, {"offset": 1})).placement == {"parts": [1, 2, 3]}
+        assert (await gateway.info.commit(upload, 1, {"offset": 1})).placement == {
+            "parts": {"kept": 3, "last": 3, "more": []}
+        }
+        finishing: Change = {"state": State.FINISHING}
+        assert (await gateway.info.commit(replace(upload, offset=1), 1, finishing)).placement == {"parts": [1, 2, 3]}
 
 
 @pytest.mark.anyio
@@ -100,7 +170,6 @@ async def test_scans_that_look_through_windows_give_all_of_it(
 ) -> None:
     monkeypatch.setattr(_redis_scan, "SORTED_AT_MOST", 3)
     monkeypatch.setattr(_redis_scan, "WINDOW", 2)
-    monkeypatch.setattr(_redis_scan, "PARTS_AT_MOST", 2)
     async with gateway_at(redis_server.url, shards=2) as gateway:
         states = list(State)
         uploads = [

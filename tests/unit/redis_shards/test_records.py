@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from tests.kits.infostore import FULL, event, record
 from tusfleet.redis_shards.records import changed, event_of, event_text, stored, upload_of
+from tusfleet.uploads.growing import Growing
+from tusfleet.uploads.models import JSON as JSON_VALUE
 from tusfleet.uploads.models import Upload
 
 JSON = st.recursive(
@@ -18,9 +20,14 @@ JSON = st.recursive(
 PLACEMENTS = st.dictionaries(st.sampled_from(["parts", "key", ""]), JSON, max_size=3)
 
 
+MARKS = st.builds(
+    lambda kept, last, more: Growing(more, kept, last), st.integers(1, 9), JSON, st.lists(JSON, max_size=2)
+)
+
+
 def back(upload: Upload) -> Upload:
     kept = stored(upload)
-    return upload_of(upload.id, kept.flat(), kept.parts)
+    return upload_of(upload.id, kept.flat(), (kept.known, kept.last, kept.parts))
 
 
 def test_a_record_in_which_every_field_says_something_comes_back() -> None:
@@ -35,6 +42,28 @@ def test_any_placement_comes_back(placement: dict[str, object], tenant: str | No
     assert event_of(event_text(event("e", upload))).upload == upload
 
 
+@given(mark=MARKS)
+def test_an_event_may_tell_of_a_record_without_its_parts(mark: Growing) -> None:
+    upload = record("a", placement={"key": "a", "parts": mark.json()})
+    assert event_of(event_text(event("e", upload))).upload == upload
+
+
+@given(entries=st.lists(JSON, max_size=4))
+def test_a_record_is_given_without_its_parts_and_can_be_told_from_others(entries: list[object]) -> None:
+    upload = record("a", placement={"key": "a", "parts": entries})
+    kept = stored(upload)
+    given = upload_of("a", kept.flat(), (kept.known, kept.last, ()))
+    assert len(Growing.of(given.placement)) == len(entries)
+    again = stored(given)
+    assert (again.fields, again.known, again.last) == (kept.fields, kept.known, kept.last)
+    assert not again.parts
+
+
+def kept(last: int, *more: int) -> JSON_VALUE:
+    """Entries 1 to `last`, of which none is here, and more."""
+    return Growing(list(more), last, last).json()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "way", "sent"),
     [
@@ -45,6 +74,11 @@ def test_any_placement_comes_back(placement: dict[str, object], tenant: str | No
         ({}, {"parts": [1]}, "replace", ["1"]),
         ({"parts": [1]}, {}, "replace", []),
         ({"parts": {"1": 2}}, {"parts": {"1": 3}}, "replace", []),
+        ({"parts": kept(1)}, {"parts": kept(1, 2)}, "append", ["2"]),
+        ({"parts": kept(1, 2)}, {"parts": kept(1, 2, 3)}, "append", ["3"]),
+        ({"parts": [1, 2]}, {"parts": kept(1, 2, 3)}, "append", ["3"]),
+        ({"parts": kept(1)}, {"parts": [1, 2]}, "append", ["2"]),
+        ({"parts": kept(1)}, {}, "replace", []),
     ],
 )
 def test_only_parts_that_are_new_are_sent(

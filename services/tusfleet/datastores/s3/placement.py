@@ -1,8 +1,8 @@
 """What the record of an upload tells about its bytes in S3: a typed view of the opaque placement.
 
 In the record it is small and cheap to commit, with 10,000 parts too: `parts` is a list of short texts (38 bytes a part)
-that only ever grows at its end, so an info store may send what was added rather than all of it, and everything that an
-append needs stands beside it. Only the end of an upload reads those texts.
+that only ever grows at its end, so an info store may keep it to itself and be sent what was added, and everything that
+an append needs stands beside it. Only the end of an upload reads those texts.
 
 Fields of the JSON value; those that say nothing are left out:
 
@@ -28,10 +28,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from tusfleet.uploads.growing import PARTS, Growing
 from tusfleet.uploads.models import JSON, Placement
 
 ETAG_DIGITS = 32
 """Hex digits of an ETag that is an MD5, as nearly all are."""
+
+NOTHING_KEPT = Growing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,10 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class S3Placement:
-    """Where the bytes of one upload are; see the module for the meaning of each field."""
+    """Where the bytes of one upload are; see the module for the meaning of each field.
+
+    Of the `parts`, those that the info store keeps to itself may be missing: `kept` tells of them.
+    """
 
     bucket: str | None = None
     key: str | None = None
@@ -91,17 +97,19 @@ class S3Placement:
     tail: Tail | None = None
     strays: tuple[str, ...] = ()
     whole: Whole | None = None
+    kept: Growing = NOTHING_KEPT
 
     @classmethod
     def of(cls, placement: Placement) -> S3Placement:
         """Read the placement of a record; fields that others put there are left alone."""
         values = cast("dict[str, Any]", placement)
         number, size = values.get("last", (0, 0))
+        listed = Growing.of(placement)
         return cls(
             bucket=values.get("bucket"),
             key=values.get("key"),
             multipart=values.get("multipart"),
-            parts=tuple(values.get("parts", ())),
+            parts=cast("tuple[str, ...]", tuple(listed.more)),
             count=values.get("count", 0),
             stored=values.get("stored", 0),
             last_number=number,
@@ -115,6 +123,7 @@ class S3Placement:
             tail=_read_tail(values.get("tail")),
             strays=tuple(values.get("strays", ())),
             whole=Whole(**values["whole"]) if "whole" in values else None,
+            kept=replace(listed, more=()),
         )
 
     def json(self) -> Placement:
@@ -124,7 +133,7 @@ class S3Placement:
             values |= {"next": self.next, "ahead": self.ahead, "fence": self.fence}
         if self.count:
             values |= {
-                "parts": list(self.parts),
+                PARTS: replace(self.kept, more=self.parts).json(),
                 "count": self.count,
                 "stored": self.stored,
                 "last": [self.last_number, self.last_size],
@@ -180,7 +189,13 @@ class S3Placement:
         return S3Placement(bucket=self.bucket, key=key, algorithm=self.algorithm, strays=strays, whole=whole)
 
     def all_parts(self) -> Iterator[Part]:
-        """Every part in order."""
+        """Every part in order.
+
+        Raises:
+            ValueError: some of them are kept elsewhere.
+        """
+        if self.kept:
+            raise ValueError("The record came without its parts")
         number = size = 0
         for entry in self.parts:
             given, length, etag, checksum = entry.split(".")

@@ -10,7 +10,7 @@ local lease = table_of(redis.call('HGETALL', lease_key))
 if lease.token == token then
   -- The answer to the same request was lost. Written again, so that replicas are waited for again.
   redis.call('PEXPIRE', lease_key, ttl)
-  return { 'granted', lease.fence, told(record_key, parts_key), '0' }
+  return { 'granted', lease.fence, told(record_key, parts_key, true), '0' }
 end
 if lease.token then
   if asks == '1' then
@@ -31,4 +31,4 @@ if before then
 else
   redis.call('SET', fence_key, fence)
 end
-return { 'granted', fence, told(record_key, parts_key), before or '0' }
+return { 'granted', fence, told(record_key, parts_key, true), before or '0' }

@@ -1,14 +1,16 @@
 -- Change a record under a fence, with its events, and perhaps give the lease back: one step.
 -- KEYS: record, parts, lease, index, expiry, ended, usage, outbox
 -- Answers: 'fenced'; 'full' and the bytes that are free; 'parts' when the list of parts is not the one that was to
--- grow; or 'committed', whether the lease is over, the fields of the record, and the parts from a position on.
+-- grow; or 'committed', whether the lease is over, the fields of the record, and its list: with all entries if its
+-- object is to be made now and the caller does not have them.
 
 local record_key, parts_key, lease_key = KEYS[1], KEYS[2], KEYS[3]
 local keys = { index = KEYS[4], expiry = KEYS[5], ended = KEYS[6], usage = KEYS[7] }
 local channels, id, token, capacity = take(), take(), take(), take()
 local created, offset, fence, ends = take(), take(), take(), take()
--- How the parts change: 'keep', 'append' or 'replace'. How many the caller knows, and the last of them.
-local way, known, last = take(), tonumber(take()), take()
+-- How the parts change: 'keep', 'append' or 'replace'. How many the caller knows of, the last of them, and whether it
+-- has not got them all.
+local way, known, last, lacks = take(), tonumber(take()), take(), take()
 local shards, flat, removed, parts, events = take_list(), take_list(), take_list(), take_list(), take_list()
 
 local function as_known()
@@ -23,11 +25,9 @@ local function answer(record, ended)
       fields[#fields + 1] = value
     end
   end
-  if way ~= 'keep' then
-    return { 'committed', ended, fields, 0, {} }
-  end
-  local from = as_known() and known or 0
-  return { 'committed', ended, fields, from, redis.call('LRANGE', parts_key, from, -1) }
+  local stale = way == 'keep' and not (redis.call('LLEN', parts_key) == known and as_known())
+  local wanted = record.state == 'finishing' and (lacks == '1' or stale)
+  return { 'committed', ended, fields, listed(parts_key, wanted) }
 end
 
 local old = table_of(redis.call('HGETALL', record_key))

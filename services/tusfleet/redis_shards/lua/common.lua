@@ -35,13 +35,22 @@ local function now()
   return time[1] * 1000000 + time[2]
 end
 
--- A record and its parts, as the codec reads them.
-local function told(record_key, parts_key)
+-- The list of a placement, as the codec reads it: its length, its last entry, and all entries where they are wanted.
+local function listed(parts_key, wanted)
+  local count = redis.call('LLEN', parts_key)
+  if count == 0 then
+    return { 0, '', {} }
+  end
+  return { count, redis.call('LINDEX', parts_key, -1), wanted and redis.call('LRANGE', parts_key, 0, -1) or {} }
+end
+
+-- A record as the codec reads it. All entries of its list are wanted by whoever makes its object, and by nobody before.
+local function told(record_key, parts_key, wanted)
   local flat = redis.call('HGETALL', record_key)
   if #flat == 0 then
     return false
   end
-  return { flat, redis.call('LRANGE', parts_key, 0, -1) }
+  return { flat, listed(parts_key, wanted and table_of(flat).state == 'finishing') }
 end
 
 -- Tell a gateway something: 'ask' with the token of a lease, or 'free' with an id.

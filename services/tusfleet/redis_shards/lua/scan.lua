@@ -1,11 +1,11 @@
 -- One page of records of one shard, in the order of their ids, which never changes: so a record that fits throughout
 -- is given exactly once, however often it is changed meanwhile.
 -- KEYS: index, expiry, ended
--- Answers: where to go on ('' at the end), and the records.
+-- Answers: where to go on ('' at the end), and the records, none with the entries of its list.
 
 local index_key, prefix, after, limit = KEYS[1], take(), take(), tonumber(take())
--- At most: ids sorted for one page; records looked at when more than that are due; parts given.
-local sorted_most, window, parts_most = tonumber(take()), tonumber(take()), tonumber(take())
+-- At most: ids sorted for one page; records looked at when more than that are due.
+local sorted_most, window = tonumber(take()), tonumber(take())
 local indexes, states = take_list(), take_list()
 local expires_before, ended_before, finals, tenant = tonumber(take()), tonumber(take()), take(), take()
 local by_time = take()
@@ -81,17 +81,15 @@ if not ids then
   ids, more = next_ids()
 end
 
-local records, parts = {}, 0
+local records = {}
 for i, id in ipairs(ids) do
   if more and precedes(more, id) then
     break
   end
   local flat = redis.call('HGETALL', prefix .. 'u:' .. id)
   if #flat > 0 and fits(table_of(flat)) then
-    local list = redis.call('LRANGE', prefix .. 'parts:' .. id, 0, -1)
-    records[#records + 1] = { id, flat, list }
-    parts = parts + #list
-    if (#records == limit or parts >= parts_most) and i < #ids then
+    records[#records + 1] = { id, flat, listed(prefix .. 'parts:' .. id, false) }
+    if #records == limit and i < #ids then
       return { id, records }
     end
   end

@@ -7,11 +7,13 @@ import json
 import zlib
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tusfleet.datastores.s3.checksums import NAMES, Checksum
 from tusfleet.datastores.s3.placement import Part, S3Placement, Tail, Whole
+from tusfleet.uploads.growing import Growing
 
 MIB = 1024 * 1024
 CRC32 = Checksum("crc32", 32, zlib.crc32)
@@ -50,6 +52,28 @@ def test_tails_strays_and_the_rest_survive_the_record(data: bytes | None, strays
     whole = placement.as_whole("k", Whole(7, "etag", "AAAAAA=="))
     assert through_json(whole) == whole
     assert whole.size == 7
+
+
+@given(PARTS, st.integers(0, 6))
+def test_parts_are_added_without_those_that_the_store_keeps(steps: list[tuple[int, int, str, int]], split: int) -> None:
+    whole = given_back = S3Placement(bucket="b", key="k", multipart="m")
+    number = 0
+    for index, (gap, size, etag, value) in enumerate(steps):
+        number += gap
+        part = Part(number, size, etag, CRC32.encode(value))
+        if index == split:
+            listed = Growing((), len(whole.parts), whole.parts[-1] if whole.parts else None)
+            given_back = S3Placement.of({**whole.json(), "parts": listed.json()})
+        whole, given_back = whole.with_part(part, value), given_back.with_part(part, value)
+    again = through_json(given_back)
+    assert again == given_back
+    assert again.size == whole.size
+    assert len(again.kept) + len(again.parts) == whole.count
+    assert (again.last_number, again.last_size, again.checksum) == (whole.last_number, whole.last_size, whole.checksum)
+    assert whole.parts[len(again.kept) :] == again.parts
+    if again.kept:
+        with pytest.raises(ValueError, match="without its parts"):
+            list(again.all_parts())
 
 
 def test_what_a_hook_puts_there_is_kept() -> None:
