@@ -212,8 +212,9 @@ class UploadEndpoint:
         )
 
     def _capabilities(self, request: _Request) -> Capabilities:
-        policy = self._context.policy
-        return Capabilities(policy.max_size, policy.expire_after is not None, _trailers(request.scope))
+        context = self._context
+        expires = context.policy.expire_after is not None
+        return Capabilities(context.largest(declared=True), expires, _trailers(request.scope))
 
     async def _ask(self, request: _Request, intent: Intent) -> Principal:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}

@@ -74,7 +74,7 @@ def guard(context: Context, upload: Upload, intent: Append) -> int | None:
             f"The upload stands at {upload.offset}, the request at {intent.offset}", offset=upload.offset
         )
     length = upload.length
-    maximum = context.policy.max_size
+    maximum = context.largest(declared=length is not None or (intent.length is not None and not upload.offset))
     if intent.length is not None:
         if length is not None:
             raise InvalidHeader("The length of this upload is known already; leave Upload-Length out")
@@ -148,7 +148,7 @@ def early(context: Context, end: BodyEnd | None) -> UploadError:
 class _Writing:
     """One body on its way into one upload: the record as it stands, and the commits that move it."""
 
-    __slots__ = ("_start", "_turn", "context", "lease", "length", "upload")
+    __slots__ = ("_most", "_start", "_turn", "context", "lease", "length", "upload")
 
     def __init__(self, context: Context, upload: Upload, lease: Lease, length: int | None) -> None:
         self.context = context
@@ -156,6 +156,8 @@ class _Writing:
         self.lease = lease
         self.length = length
         self._start = upload.offset
+        # The largest offset that the upload may come to.
+        self._most = context.largest(declared=False) if length is None else length
         self._turn = asyncio.Lock()
 
     def limited(self, stream: ByteStream, body: Body) -> ByteStream:
@@ -164,11 +166,6 @@ class _Writing:
             return stream  # `guard` has checked its length; should more come all the same, no commit counts it
         limit = None if self._most is None else self._most - self._start
         return LimitedStream(stream, limit, self._excess, self._reserve if waits else None)
-
-    @property
-    def _most(self) -> int | None:
-        """The largest offset that the upload may come to."""
-        return self.context.policy.max_size if self.length is None else self.length
 
     def _excess(self) -> UploadError:
         if self.length is not None:

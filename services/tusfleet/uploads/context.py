@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from tusfleet.observability.metrics import Metrics
 from tusfleet.uploads.errors import FenceLost, Gone, NotFound
 from tusfleet.uploads.models import Change, Event, EventType, Principal, State, Upload
-from tusfleet.uploads.ports import DataStore, HookRunner, InfoStore, Lease, Locker
+from tusfleet.uploads.ports import DataStore, HookRunner, InfoStore, Lease, Limited, Locker
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,17 @@ class Context:
         self.metrics.uploads.labels(type.value.removeprefix("upload.")).inc()
         if events and self.on_event is not None:
             self.on_event()
+
+    def largest(self, *, declared: bool) -> int | None:
+        """Most bytes that one upload may have, None without a limit.
+
+        Parameters:
+            declared: whether its length is known before its first byte.
+        """
+        limits = [] if self.policy.max_size is None else [self.policy.max_size]
+        if isinstance(self.data, Limited):
+            limits.append(self.data.capacity(declared=declared))
+        return min(limits, default=None)
 
     def expiry(self, before: datetime | None = None) -> datetime | None:
         """When an upload that gets bytes now expires; never earlier than `before`."""

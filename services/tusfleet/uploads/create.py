@@ -94,7 +94,7 @@ async def _first_bytes(context: Context, body: Body | None, stream: ByteStream |
 
 
 def _guard(context: Context, intent: Create, body: Body | None) -> None:
-    maximum = context.policy.max_size
+    maximum = context.largest(declared=intent.length is not None)
     if maximum is not None and intent.length is not None and intent.length > maximum:
         raise TooLarge(f"Upload-Length is {intent.length}; the limit is {maximum}")
     size = 0 if body is None else body.length or 0

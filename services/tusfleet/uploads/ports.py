@@ -341,6 +341,18 @@ class Redirecting(Protocol):
         ...
 
 
+@runtime_checkable
+class Limited(Protocol):
+    """What a `DataStore` may be besides: one that does not take uploads of any size."""
+
+    def capacity(self, *, declared: bool) -> int:
+        """Most bytes of one upload whose length is known before the first of them, or is not `declared` by then.
+
+        Final uploads are not meant: `concatenate` knows how much it can join.
+        """
+        ...
+
+
 class HookRunner(Protocol):
     """Asks others before something happens."""
 

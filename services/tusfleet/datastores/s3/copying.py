@@ -25,6 +25,7 @@ from tusfleet.datastores.s3.objects import Workshop
 from tusfleet.datastores.s3.outgoing import Means
 from tusfleet.datastores.s3.placement import Part, S3Placement, Whole
 from tusfleet.datastores.s3.reading import MISSING, Source, Stored, lost, source_of
+from tusfleet.datastores.s3.sizes import LARGEST_OBJECT
 from tusfleet.uploads.errors import DataLost, TooLarge, Unavailable, UploadError
 from tusfleet.uploads.models import Upload
 
@@ -86,7 +87,7 @@ class Copying:
         total = sum(lengths)
         if total <= means.options.part_size:
             return await _in_one(means, upload, placement, sources)
-        if total > means.sizes.capacity(total):
+        if total > LARGEST_OBJECT:
             raise TooLarge("The parts have more bytes together than one object can have")
         planned = pieces(lengths, means.options, means.sizes)
         value = _value(means.workshop, sources)

@@ -7,6 +7,7 @@ it is large enough (`least_part`), otherwise a tail.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from tusfleet.datastores.s3.options import LARGEST_PART, LEAST_PART, MIB, MOST_PARTS, SPARE_PARTS, S3Options
 
@@ -14,7 +15,8 @@ LARGEST_OBJECT = 5 * 1024 * 1024 * MIB
 """Largest object in bytes, 5 TiB, which uploads of unknown length must be able to reach."""
 
 PLANNED = 0.9
-"""Share of the numbers that parts of full size are planned to use; parts that requests end early use the others."""
+"""Share of the numbers that parts of full size are planned to use. The others are for parts that requests end early,
+and for those that a lease had reserved whose holder died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,19 @@ class Sizes:
         return max(LEAST_PART, min(self._needed(length - stored, number), self.largest))
 
     def capacity(self, length: int | None = None) -> int:
-        """Most bytes that one upload can have, as far as these rules can tell beforehand."""
-        if self.equal:
-            return min(LARGEST_OBJECT, self.most * (self.largest if length is not None else self.part_size))
-        return min(LARGEST_OBJECT, self.most * self.largest)
+        """Most bytes that one upload can have for certain, whatever numbers its requests end early or lose.
+
+        Parameters:
+            length: of the upload; None while it is unknown, when the parts begin small.
+        """
+        if length is not None:
+            return min(LARGEST_OBJECT, self._planned * self.largest)
+        return min(LARGEST_OBJECT, self._planned * self.part_size if self.equal else _reached(self, self._planned))
+
+    @property
+    def _planned(self) -> int:
+        """Numbers that uploads are planned to come out with."""
+        return int(self.most * PLANNED)
 
     def _bounded(self, size: int) -> int:
         return min(max(size, self.part_size), self.largest)
@@ -82,11 +93,18 @@ class Sizes:
         flat = self.most // 10
         if number <= flat:
             return self.part_size
-        rising = self.most - flat
-        missing = max(0, LARGEST_OBJECT - self.most * self.part_size)
+        rising = self._planned - flat
+        # The flat ones may have been ended early, by requests that ended.
+        missing = max(0, LARGEST_OBJECT - flat * LEAST_PART - rising * self.part_size)
         # The mean of a line is half of its end.
         end = 2 * missing / rising
         return self.part_size + _rounded(int(end * (number - flat) / rising) + 1)
+
+
+@cache
+def _reached(sizes: Sizes, planned: int) -> int:
+    """Bytes in so many parts of an unknown length, the smallest that may be sent."""
+    return sum(sizes.least_part(None, 0, number) for number in range(1, planned + 1))
 
 
 def _share(size: int, count: int) -> int:

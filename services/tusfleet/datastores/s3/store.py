@@ -107,6 +107,10 @@ class S3DataStore:
         """See `DataStore.references`."""
         return record.state.alive and leftovers.references(record, found)
 
+    def capacity(self, *, declared: bool) -> int:
+        """See `Limited.capacity`."""
+        return self._means.sizes.capacity(0 if declared else None)
+
     async def probe(self) -> None:
         """See `DataStore.probe`."""
         await self._probing.probe()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tusfleet.datastores.s3.options import LARGEST_PART, LEAST_PART, MIB, S3Options
-from tusfleet.datastores.s3.sizes import LARGEST_OBJECT, Sizes
+from tusfleet.datastores.s3.sizes import LARGEST_OBJECT, PLANNED, Sizes
 
 PLAIN = Sizes(8 * MIB)
 RULES = st.builds(
@@ -65,11 +67,32 @@ def test_requests_that_end_early_still_leave_numbers_enough(rules: Sizes, length
         number += 1
 
 
+@given(RULES, st.sampled_from([LEAST_PART, 8 * MIB, 64 * MIB, LARGEST_PART]), st.booleans())
+def test_an_unknown_length_fits_up_to_the_capacity_that_is_told(rules: Sizes, largest: int, early: bool) -> None:
+    rules = replace(rules, largest=max(largest, rules.part_size))
+    capacity = rules.capacity()
+    fixed = rules.full_part(None, 0, 1) if rules.equal else None
+    size_of = rules.least_part if early else rules.full_part
+    stored, number = 0, 1
+    while stored < capacity:
+        assert number <= int(rules.most * PLANNED)
+        stored += size_of(None, stored, number, fixed)
+        number += 1
+
+
+def test_without_a_bound_of_memory_every_object_of_s3_can_be_made() -> None:
+    assert PLAIN.capacity() == PLAIN.capacity(0) == LARGEST_OBJECT
+
+
 def test_a_part_takes_at_most_a_quarter_of_the_memory() -> None:
     options = S3Options("bucket", buffer_memory=256 * MIB)
     rules = Sizes.of(options)
     assert rules.full_part(LARGEST_OBJECT, 0, 1) == 64 * MIB
-    assert rules.capacity(LARGEST_OBJECT) == 9_984 * 64 * MIB
+    assert rules.capacity(LARGEST_OBJECT) == 8_985 * 64 * MIB
+    # Smaller parts at the beginning cost an upload of unknown length about a tenth of that.
+    assert 0.86 < rules.capacity() / rules.capacity(LARGEST_OBJECT) < 0.9
+    assert Sizes.of(S3Options("bucket", buffer_memory=4 * 583 * MIB)).capacity(LARGEST_OBJECT) < LARGEST_OBJECT
+    assert Sizes.of(S3Options("bucket", buffer_memory=4 * 584 * MIB)).capacity(LARGEST_OBJECT) == LARGEST_OBJECT
 
 
 @pytest.mark.parametrize(
