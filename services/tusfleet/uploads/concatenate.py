@@ -23,6 +23,9 @@ from tusfleet.uploads.models import EventType, Principal, State, Upload
 from tusfleet.uploads.ports import Lease
 from tusfleet.uploads.terminate import discard
 
+_WAVE = 256
+"""Parts read at once: a header may name tens of thousands, and others are waiting."""
+
 
 async def create_final(context: Context, upload: Upload, principal: Principal) -> Upload:
     """Record a final upload, and merge it at once when its parts are finished.
@@ -152,7 +155,16 @@ async def _let_go(context: Context, parts: list[Upload]) -> None:
 
 
 async def _parts(context: Context, upload: Upload) -> list[Upload | None]:
-    return await context.info.read_many(_ids(upload))
+    """The parts in their order. One that is missing spoils the whole: those after it may count as missing as well."""
+    ids = _ids(upload)
+    named = list(dict.fromkeys(ids))
+    found: dict[str, Upload | None] = {}
+    for start in range(0, len(named), _WAVE):
+        wave = named[start : start + _WAVE]
+        found.update(zip(wave, await context.info.read_many(wave), strict=True))
+        if None in found.values():
+            break
+    return [found.get(id) for id in ids]
 
 
 def _ids(upload: Upload) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from tusfleet.infostores.sqlite import SqliteInfoStore
 from tusfleet.janitor.sweeper import Sweeper
 from tusfleet.lockers.in_process import InProcessLocker
 from tusfleet.uploads.context import Context, Policy
-from tusfleet.uploads.errors import StoreFull, UploadError
+from tusfleet.uploads.errors import InvalidConcatenation, StoreFull, UploadError
 from tusfleet.uploads.models import Placement, State, Upload
 
 pytestmark = pytest.mark.anyio
@@ -204,3 +204,25 @@ async def test_hundreds_of_parts_are_let_go_in_a_few_transactions(context: Conte
     records = await context.info.read_many([part.id for part in parts])
     soon = context.clock() + timedelta(minutes=1)
     assert all(record is not None and record.expires_at == soon for record in records)
+
+
+async def test_tens_of_thousands_of_parts_are_not_read_at_once(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    read_many = context.info.read_many
+
+    async def counted(ids: Sequence[str]) -> list[Upload | None]:
+        read.append(len(ids))
+        return await read_many(ids)
+
+    monkeypatch.setattr(context.info, "read_many", counted)
+    part = await create(context, 1, b"1", concat=PARTIAL)
+    final = await create(context, concat=final_of(*[part] * 20_000))
+    assert (await head(context, final.id)).offset == 20_000
+    assert set(read) == {1}
+    read.clear()
+    unknown = [replace(part, id=f"{number:032x}") for number in range(20_000)]
+    with pytest.raises(InvalidConcatenation):
+        await create(context, concat=final_of(part, *unknown))
+    assert sum(read) < 1000

@@ -21,6 +21,12 @@ CONTENT = "tusfleet-checksum"
 METADATA_BYTES = 1800
 """Most bytes of a client's metadata on an object: S3 takes 2 KiB, ours included. The record keeps all of it."""
 
+METADATA_ENTRIES = 64
+"""Most entries of them: the HTTP client of Python, and so boto3, refuses an answer with more than 100 headers."""
+
+_PREFIX = len("x-amz-meta-")
+"""Bytes before each name on the wire; MinIO counts them as well."""
+
 NUMBERED = 100
 """Most numbers tried for a name that is taken; then the name says the id."""
 
@@ -118,13 +124,15 @@ def _metadata(upload: Upload, checksum: str | None) -> dict[str, str]:
     metadata = {MARKER: upload.id}
     if checksum:
         metadata[CONTENT] = checksum
-    left = METADATA_BYTES
+    left, entries = METADATA_BYTES, 0
     for key in upload.metadata.values:
         name = key.lower()
         if _NAME.fullmatch(name) is None or name.startswith(_OWN) or name in metadata:
             continue
         value = quote(upload.metadata.text(key) or "", safe=_UNCHANGED)
-        if value and len(name) + len(value) <= left:
+        size = _PREFIX + len(name) + len(value)
+        if value and size <= left and entries < METADATA_ENTRIES:
             metadata[name] = value
-            left -= len(name) + len(value)
+            left -= size
+            entries += 1
     return metadata
