@@ -32,7 +32,7 @@ async def create_final(context: Context, upload: Upload, principal: Principal) -
 
     Raises:
         InvalidConcatenation: a part is unknown, not partial, or gone.
-        TooLarge: the sum of the parts is beyond the limit.
+        TooLarge: the sum of the parts is beyond the limit, or one object cannot have them all.
         StoreFull: there is no room for the sum; nothing was created.
         Unavailable: try again later.
     """
@@ -90,7 +90,7 @@ async def _merge(context: Context, upload: Upload, lease: Lease) -> Upload:
     try:
         merged = replace(upload, placement=await context.data.concatenate(upload, present), offset=length or 0)
         placement = await context.data.finish(merged)
-    except DataLost:
+    except (DataLost, TooLarge):
         await fail(context, upload, lease)
         raise
     # Before the last commit, after which nobody would come back to them; until then `expire` keeps them.

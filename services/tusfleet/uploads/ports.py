@@ -136,6 +136,7 @@ class DataStore(Protocol):
 
         Raises:
             DataLost: a part is not there any more.
+            TooLarge: they do not fit into one upload; trying again does not help.
             StoreFull, Unavailable: try again later.
         """
         ...

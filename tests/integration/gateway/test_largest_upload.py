@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.failure.client import MIB, ask, concatenate, create, offset, patch
+from tests.failure.client import MIB, ask, concatenate, create, metrics, offset, patch
 from tests.servers import Server, serving
 from tests.testbed.s3 import Bucket
 from tusfleet.datastores.s3.options import SPARE_PARTS
@@ -23,11 +24,17 @@ LARGEST = int((PARTS - SPARE_PARTS) * PLANNED) * 5 * MIB
 FLAGS = ("--s3-part-size", "5MiB", "--buffer-memory", "10MiB", "--tail-cache", "0", "--s3-max-parts", f"{PARTS}")
 
 
-@pytest.fixture
-def server(bucket: Bucket, tmp_path: Path) -> Iterator[Server]:
+@contextmanager
+def serving_on(bucket: Bucket, folder: Path, *flags: str) -> Iterator[Server]:
     place = ("--datastore", "s3", "--s3-bucket", bucket.name, "--s3-endpoint", bucket.endpoint)
     environment = {**bucket.server.credentials, "AWS_REGION": bucket.server.region}
-    with serving(tmp_path, *place, *FLAGS, environment=environment) as found:
+    with serving(folder, *place, *FLAGS, *flags, environment=environment) as found:
+        yield found
+
+
+@pytest.fixture
+def server(bucket: Bucket, tmp_path: Path) -> Iterator[Server]:
+    with serving_on(bucket, tmp_path) as found:
         yield found
 
 
@@ -62,3 +69,24 @@ def test_a_final_upload_may_be_larger(server: Server, bucket: Bucket) -> None:
     final = concatenate(server, parts)
     assert offset(server, final) == 2 * len(data) > LARGEST
     assert bucket.sha256(final.rpartition("/")[2]) == sha256(2 * data).hexdigest()
+
+
+def test_too_many_parts_for_one_object_leave_no_final_upload_behind(bucket: Bucket, tmp_path: Path) -> None:
+    most = 32
+    with serving_on(bucket, tmp_path, "--s3-max-parts", f"{most}") as server:
+        partial = {"Upload-Concat": "partial"}
+        parts = [create(server, 5 * MIB, partial, bytes(5 * MIB)) for _ in range(most)]
+        unfinished = create(server, 5 * MIB, partial)
+        waiting = concatenate(server, [*parts, unfinished])
+        assert patch(server, unfinished, 0, bytes(5 * MIB)).status == 204
+        # Whoever waits for it learns that nothing will come of it.
+        assert ask(server, "HEAD", waiting).status == 410
+        final = {"Upload-Concat": f"final;{' '.join([*parts, unfinished])}"}
+        refused = ask(server, "POST", server.path, final, b"")
+        assert refused.status == 413
+        assert "larger buffer_memory" in refused.json()["detail"]
+        assert metrics(server)["tusfleet_uploads_open"] == 0
+        states = [found["state"] for found in ask(server, "GET", "/api/v1/uploads?limit=100").json()["uploads"]]
+        assert "finishing" not in states
+        # The parts are there all the same, for a final upload of fewer.
+        assert offset(server, concatenate(server, parts)) == most * 5 * MIB
