@@ -83,8 +83,8 @@ def render(
         *_table("step", "parts", parts, frozenset()),
         "",
         "Commands and round trips do not grow, nor do bytes, but for one answer: the parts, about 40 bytes each, are"
-        " read once in the life of an upload, with the commit that says all of its bytes are there, by whoever makes its"
-        " object. Who takes over an upload in that state gets them with the lease.",
+        " read once in the life of an upload, with the commit that says all of its bytes are there, by whoever makes"
+        " its object. Who takes over an upload in that state gets them with the lease.",
         "",
         "## Memory of one record",
         "",

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
@@ -295,6 +295,21 @@ class DataStoreKit:
                 await store.abort(upload)
                 with pytest.raises(DataLost):
                     await content_of(store, upload)
+
+    @pytest.mark.parametrize("complete", [False, True])
+    async def test_an_earlier_upload_of_the_same_id_keeps_its_object(self, store: DataStore, complete: bool) -> None:
+        first = await finished(store, b"the first")
+        later = CREATED + timedelta(microseconds=1)
+        second = replace(new_upload(9 if complete else 10), id=first.id, created_at=later)
+        await store.abort(second)
+        second = await append(store, second, b"something")
+        if complete:
+            second = await finish(store, second)
+            assert await content_of(store, second) == b"something"
+        await store.abort(second)
+        # Also one of which only the bytes are as many, and whose finish nobody has noted.
+        await store.abort(replace(second, placement={}, offset=9, length=9, state=State.FINISHING))
+        assert await content_of(store, first) == b"the first"
 
     async def test_abort_frees_what_finished_without_the_record_knowing(self, store: DataStore) -> None:
         upload = await append(store, new_upload(5, name="a.txt"), b"bytes")

@@ -400,6 +400,8 @@ class InfoStoreKit:
             (Query(expires_before=NOW), "ac"),
             (Query(states=frozenset({State.OPEN}), expires_before=NOW + HOUR), "ab"),
             (Query(ended_before=NOW), "df"),
+            (Query(states=frozenset({State.FINISHED}), ended_before=NOW), "d"),
+            (Query(states=frozenset({State.FINISHED}), ended_before=NOW - HOUR), ""),
             (Query(states=frozenset({State.TERMINATED, State.EXPIRED}), ended_before=NOW + HOUR), "ef"),
             (Query(finals=True), "cg"),
             (Query(finals=False), "abdef"),

@@ -135,7 +135,7 @@ class Placer:
             found = os.fstat(fd)
             if found.st_size > upload.offset:
                 os.ftruncate(fd, upload.offset)
-            moment = found.st_mtime_ns // _SECOND * _SECOND + _mark(upload.id)
+            moment = found.st_mtime_ns // _SECOND * _SECOND + _mark(upload)
             os.utime(fd, ns=(moment, moment))
             if self.places.durable and found.st_size != upload.offset:
                 os.fsync(fd)
@@ -200,12 +200,16 @@ def _is_own(found: os.stat_result, upload: Upload, partial: os.stat_result | Non
         return os.path.samestat(found, partial)
     if not stat.S_ISREG(found.st_mode) or found.st_size != upload.offset:
         return False
-    return found.st_ino == upload.placement.get("ino") or found.st_mtime_ns % _SECOND == _mark(upload.id)
+    return found.st_ino == upload.placement.get("ino") or found.st_mtime_ns % _SECOND == _mark(upload)
 
 
-def _mark(id: str) -> int:
-    """A fraction of a second, in nanoseconds, that tells the files of different uploads of one name apart."""
-    digest = int.from_bytes(hashlib.sha256(id.encode()).digest()[-8:], "big")
+def _mark(upload: Upload) -> int:
+    """A fraction of a second, in nanoseconds, that tells the files of different uploads of one name apart.
+
+    An id may be used again once its record is forgotten, by a hook that chooses ids: so its time of creation counts.
+    """
+    whose = f"{upload.id} {upload.created_at.isoformat()}"
+    digest = int.from_bytes(hashlib.sha256(whose.encode()).digest()[-8:], "big")
     return digest % (_SECOND // _MARK_UNIT) * _MARK_UNIT
 
 

@@ -199,7 +199,14 @@ class Service:
             age = settings.s3_abandoned_after.total_seconds()
             pause = min(age / LOOKS_PER_AGE, LONGEST_LOOK_PAUSE)
         interval = settings.sweep_interval.total_seconds()
-        return Sweeper(context, interval, settings.tombstone_ttl, leftover_age=age, leftover_pause=pause)
+        return Sweeper(
+            context,
+            interval,
+            settings.tombstone_ttl,
+            finished_ttl=settings.forget_finished_after,
+            leftover_age=age,
+            leftover_pause=pause,
+        )
 
     def _courier(self, context: Context) -> Courier | None:
         wanted = {

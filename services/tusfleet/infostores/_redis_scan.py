@@ -26,6 +26,7 @@ MOST_SHARDS_AT_ONCE = 32
 """Shards asked at the same time when the ones before gave little: fifteen round trips for a thousand empty ones."""
 
 _ALIVE = frozenset(state for state in State if state.alive)
+_FINISHED = frozenset({State.FINISHED})
 _UNFINISHED = frozenset({State.OPEN, State.FINISHING})
 
 
@@ -85,6 +86,8 @@ class Scanner:
         by_time = ""
         if query.expires_before is not None:
             by_time = "expiry"
+        elif query.ended_before is not None and states == _FINISHED:
+            by_time = "finished"
         elif query.ended_before is not None and not states & _ALIVE:
             by_time = "ended"
         indexes = _indexes(query, states)
@@ -101,7 +104,7 @@ class Scanner:
             "" if query.tenant is None else tenant_text(query.tenant),
             by_time,
         ]  # fmt: skip
-        keys = [self._layout.key(shard, name) for name in ("index", "expiry", "ended")]
+        keys = [self._layout.key(shard, name) for name in ("index", by_time) if name]
         more, records = await self._shards.run(SCAN, keys, arguments)
         return _Found(more, [upload_of(id, *record) for id, *record in records])
 

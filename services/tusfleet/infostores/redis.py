@@ -143,6 +143,7 @@ class RedisInfoStore:
             "index",
             "expiry",
             "ended",
+            "finished",
             "usage",
             f"links:{upload.id}",
         )
@@ -188,7 +189,7 @@ class RedisInfoStore:
 
     def _change_keys(self, id: str) -> list[str]:
         start = self._layout.start(self._layout.shard(id))
-        names = (f"u:{id}", f"parts:{id}", f"lease:{id}", "index", "expiry", "ended", "usage", "outbox")
+        names = (f"u:{id}", f"parts:{id}", f"lease:{id}", "index", "expiry", "ended", "finished", "usage", "outbox")
         return [start + name for name in names]
 
     def _links(self, part: str) -> str:

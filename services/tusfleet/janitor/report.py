@@ -29,6 +29,8 @@ class Action(StrEnum):
     """Ends what is overdue, and removes its bytes."""
     BURY = "bury"
     """Forgets a tombstone whose time is over."""
+    FORGET = "forget"
+    """Forgets the record of a finished upload whose time is over; its object stays."""
     LEFTOVER = "leftover"
     """Removes bytes of which no record speaks."""
 
@@ -44,6 +46,7 @@ _DONE = {
     Action.MERGE: "merged",
     Action.EXPIRE: "expired",
     Action.BURY: "buried",
+    Action.FORGET: "forgotten",
     Action.LEFTOVER: "removed",
 }
 

@@ -25,6 +25,7 @@ PAGE = 100
 
 GONE = frozenset({State.EXPIRED, State.FAILED})
 TERMINATED = frozenset({State.TERMINATED})
+FINISHED = frozenset({State.FINISHED})
 UNFINISHED = frozenset({State.OPEN, State.FINISHING})
 ALIVE = frozenset({*UNFINISHED, State.FINISHED})
 
@@ -53,11 +54,14 @@ class Step:
     pause: float = 0.0
 
 
-def steps(tombstone_ttl: timedelta, leftover_age: float, leftover_pause: float) -> tuple[Step, ...]:
+def steps(
+    tombstone_ttl: timedelta, finished_ttl: timedelta | None, leftover_age: float, leftover_pause: float
+) -> tuple[Step, ...]:
     """All steps, in their order: what has all of its bytes is finished rather than expired, however late that is.
 
     Parameters:
         tombstone_ttl: how long expired and failed uploads are remembered.
+        finished_ttl: how long finished uploads are remembered; None for ever.
         leftover_age: seconds for which bytes without a record were not touched when they are removed.
         leftover_pause: seconds between two looks for what died half-way.
     """
@@ -66,6 +70,13 @@ def steps(tombstone_ttl: timedelta, leftover_age: float, leftover_pause: float) 
         now = context.clock()
         ended = Query(states=TERMINATED, ended_before=now)
         return _every(context, ended, Query(states=GONE, ended_before=now - tombstone_ttl))
+
+    async def aged(context: Context) -> AsyncGenerator[Upload, None]:
+        if finished_ttl is None:
+            return
+        async for upload in _every(context, Query(states=FINISHED, ended_before=context.clock() - finished_ttl)):
+            if not upload.is_partial:  # its object is nobody's product, and found by its record alone
+                yield upload
 
     def left_over(context: Context) -> AsyncGenerator[Upload, None]:
         return _unreferenced(context, leftover_age)
@@ -76,6 +87,7 @@ def steps(tombstone_ttl: timedelta, leftover_age: float, leftover_pause: float) 
         Step(Action.MERGE, _finals, _merge, _would_merge),
         Step(Action.EXPIRE, overdue, _expire, _would_expire),
         Step(Action.BURY, due, _bury, _would_unless_used),
+        Step(Action.FORGET, aged, _forget, _would_unless_used),
         Step(Action.LEFTOVER, left_over, _remove, _would_unless_used, leftover_pause),
     )
 
@@ -176,6 +188,17 @@ async def _bury(context: Context, upload: Upload) -> Outcome | None:
         if current is None:
             return None
         await forget(context, current)
+        return Outcome.DONE
+
+
+async def _forget(context: Context, upload: Upload) -> Outcome | None:
+    async with _unless_used(context, upload.id) as lease:
+        if lease is None:
+            return Outcome.LEFT
+        current = await _unchanged(context, upload, lease)
+        if current is None:
+            return None
+        await context.info.delete(current)
         return Outcome.DONE
 
 

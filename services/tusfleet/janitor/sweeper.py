@@ -53,6 +53,7 @@ class Sweeper:
         context: what the use cases work with.
         interval: pause between two passes in seconds.
         tombstone_ttl: how long expired and failed uploads are remembered.
+        finished_ttl: how long finished uploads are remembered; None for ever.
         leftover_age: seconds for which bytes without a record must have been left alone before they are removed.
         leftover_pause: seconds between two looks for what died half-way.
     """
@@ -63,12 +64,13 @@ class Sweeper:
         interval: float,
         tombstone_ttl: timedelta,
         *,
+        finished_ttl: timedelta | None = None,
         leftover_age: float = LEFTOVER_SECONDS,
         leftover_pause: float = LEFTOVER_PAUSE,
     ) -> None:
         self._context = context
         self._interval = interval
-        self._steps = steps(tombstone_ttl, leftover_age, leftover_pause)
+        self._steps = steps(tombstone_ttl, finished_ttl, leftover_age, leftover_pause)
         self._gauges = Gauges(context.metrics, _now)
         # Where rounds stand that did not fit into one pass, and when those are due that are not made in every one.
         self._found: dict[Action, AsyncGenerator[Upload, None]] = {}

@@ -8,6 +8,7 @@ r"""The names of keys. All keys of a shard carry its hash tag, so that one scrip
 <prefix>:{<n>}:index            sorted set in the order of bytes: `state:<state>:<id>`, `final:<id>`, `tenant:<t>\0<id>`
 <prefix>:{<n>}:expiry           sorted set: ids by the time at which they expire
 <prefix>:{<n>}:ended            sorted set: ids of tombstones by the time at which they ended
+<prefix>:{<n>}:finished         sorted set: ids of finished uploads, likewise
 <prefix>:{<n>}:usage            hash: records, those unfinished, bytes set aside (thousand millions and the rest)
 <prefix>:{<n>}:outbox           stream: events that nobody has confirmed
 <prefix>:{<n>}:fence            the highest fence of ids that have no record

@@ -25,4 +25,8 @@ class Settings(S3Settings, RedisSettings, ServerSettings):
             raise ValueError("downloads: redirect needs datastore=s3")
         if self.workers > 1 and self.infostore is not InfoStoreKind.SQLITE:
             raise ValueError("workers: several go with infostore=sqlite; with redis start several gateways")
+        if self.forget_finished_after is not None and self.max_store_size is not None:
+            raise ValueError(
+                "forget_finished_after: what is forgotten is still there, and would not count in max_store_size"
+            )
         return self

@@ -76,6 +76,12 @@ class ServerSettings(BaseModel):
         timedelta(days=7),
         description="How long an upload that expired or failed is answered with 410 before it is forgotten (404).",
     )
+    forget_finished_after: Duration | None = Field(
+        None,
+        ge=timedelta(seconds=1),
+        description="Age at which the record of a finished upload is forgotten (404), its object never; none keeps records for ever. "
+        "Partial uploads are kept. Longer than clients come back and than downloads through the server are wanted: a month, say.",
+    )
     sweep_interval: Duration = Field(
         timedelta(seconds=30),
         ge=timedelta(milliseconds=10),

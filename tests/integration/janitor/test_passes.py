@@ -46,7 +46,7 @@ async def context(tmp_path: Path, clock: Clock) -> AsyncIterator[Context]:
         yield context
 
 
-def sweeper_of(context: Context, interval: float = HOUR, **options: float) -> Sweeper:
+def sweeper_of(context: Context, interval: float = HOUR, **options: Any) -> Sweeper:
     return Sweeper(context, interval, TTL, **options)
 
 

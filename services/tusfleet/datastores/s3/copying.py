@@ -144,7 +144,7 @@ async def _free_key(
         found = await workshop.look(placement.bucket or "", key)
         if found is None:
             return key
-        if found.marker == upload.id and found.size == size and found.checksum == checksum:
+        if found.made_for(upload) and found.size == size and found.checksum == checksum:
             return placement.as_whole(key, Whole(size, found.etag, checksum))
     raise Unavailable("Every name for the object is taken; use a key template with {id}")
 

@@ -150,7 +150,7 @@ class _Joining:
 
         Where no checksum is known, the number of parts at the end of its ETag has to do.
         """
-        if found.marker != self._upload.id or found.size != self._upload.offset:
+        if not found.made_for(self._upload) or found.size != self._upload.offset:
             return False
         count = self._placement.count + (self._placement.tail is not None)
         return found.checksum == self.checksum if found.checksum else found.etag.endswith(f"-{count}")
@@ -161,7 +161,7 @@ class _Joining:
         Raises:
             Unavailable: the name belongs to others, or changes at this moment.
         """
-        if found is not None and found.marker != self._upload.id:
+        if found is not None and not found.made_for(self._upload):
             raise Unavailable(
                 f"The name {self.key} was taken by another object meanwhile; it finishes once that name is free"
             )

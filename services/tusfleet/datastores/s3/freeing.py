@@ -43,4 +43,4 @@ async def _abort(workshop: Workshop, bucket: str, key: str, multipart: str) -> N
 
 async def _is_ours(workshop: Workshop, upload: Upload, bucket: str, key: str) -> bool:
     found = await workshop.look(bucket, key)
-    return found is not None and found.marker == upload.id
+    return found is not None and found.made_for(upload)

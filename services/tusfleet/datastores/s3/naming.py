@@ -15,6 +15,9 @@ from tusfleet.uploads.models import Upload
 MARKER = "tusfleet-id"
 """Metadata of every object that tells whose it is: the id of its upload."""
 
+CREATED = "tusfleet-created"
+"""Metadata that tells when that was created (ISO 8601): a hook may give an id again whose record was forgotten."""
+
 CONTENT = "tusfleet-checksum"
 """Metadata that tells the checksum of all bytes, where it was known when the object was begun."""
 
@@ -121,7 +124,7 @@ def _content_type(upload: Upload) -> str:
 
 def _metadata(upload: Upload, checksum: str | None) -> dict[str, str]:
     """Ours, and as much of the client's as fits: lower-case names, values percent-encoded, so pure ASCII."""
-    metadata = {MARKER: upload.id}
+    metadata = {MARKER: upload.id, CREATED: upload.created_at.isoformat()}
     if checksum:
         metadata[CONTENT] = checksum
     left, entries = METADATA_BYTES, 0

@@ -19,7 +19,7 @@ from tusfleet.datastores.s3.checksums import Checksum
 from tusfleet.datastores.s3.checksums import checksum as checksum_of
 from tusfleet.datastores.s3.client import S3Client
 from tusfleet.datastores.s3.failures import NOT_THERE, TAKEN, S3Failure
-from tusfleet.datastores.s3.naming import CONTENT, MARKER, Naming
+from tusfleet.datastores.s3.naming import CONTENT, CREATED, MARKER, Naming
 from tusfleet.datastores.s3.placement import S3Placement, Tail, Whole
 from tusfleet.datastores.s3.transfer import Body
 from tusfleet.uploads.errors import DataLost, Unavailable
@@ -39,7 +39,12 @@ class Found:
     etag: str
     marker: str
     checksum: str
+    created: str
 
+
+    def made_for(self, upload: Upload) -> bool:
+        """Whether it is of this upload, rather than of others or of an earlier one of the same id."""
+        return self.marker == upload.id and self.created == upload.created_at.isoformat()
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
@@ -100,7 +105,11 @@ class Workshop:
         if head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" and self.kind.parameter in head:
             checksum = str(head[self.kind.parameter])
         return Found(
-            int(head.get("ContentLength", 0)), str(head.get("ETag", "")).strip('"'), metadata.get(MARKER, ""), checksum
+            int(head.get("ContentLength", 0)),
+            str(head.get("ETag", "")).strip('"'),
+            metadata.get(MARKER, ""),
+            metadata.get(CREATED, ""),
+            checksum,
         )
 
     async def put_whole(self, upload: Upload, placement: S3Placement, body: Body, value: int) -> S3Placement:
@@ -125,7 +134,7 @@ class Workshop:
                     break
             else:
                 continue
-            if found.marker != upload.id:
+            if not found.made_for(upload):
                 continue
             if found.size == body.size and found.checksum == checksum:
                 return placement.as_whole(key, Whole(found.size, found.etag, checksum))

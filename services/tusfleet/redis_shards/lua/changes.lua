@@ -92,6 +92,16 @@ local function place(key, id, old, new)
   end
 end
 
+-- When an upload was finished; or when it ended otherwise.
+local function times_of_end(record)
+  if not record or UNFINISHED[record.state] then
+    return nil, nil
+  elseif record.state == 'finished' then
+    return record.ended, nil
+  end
+  return nil, record.ended
+end
+
 -- Keep indexes and totals in step with a record that was `old` and is `new`; nil where there is none.
 local function follow(keys, id, old, new)
   local state_old, final_old = prefixes(old)
@@ -99,9 +109,10 @@ local function follow(keys, id, old, new)
   move(keys.index, id, state_old, state_new)
   move(keys.index, id, final_old, final_new)
   place(keys.expiry, id, old and old.expires, new and new.expires)
-  -- Finished uploads are kept for ever and nobody looks for them by time.
-  local ended_old = old and not ALIVE[old.state] and old.ended or nil
-  local ended_new = new and not ALIVE[new.state] and new.ended or nil
+  -- Apart, so that the many that are finished are not in the way of the few that are to be forgotten soon.
+  local finished_old, ended_old = times_of_end(old)
+  local finished_new, ended_new = times_of_end(new)
+  place(keys.finished, id, finished_old, finished_new)
   place(keys.ended, id, ended_old, ended_new)
   count(keys.usage, old, new)
 end

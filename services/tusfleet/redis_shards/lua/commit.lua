@@ -1,11 +1,11 @@
 -- Change a record under a fence, with its events, and perhaps give the lease back: one step.
--- KEYS: record, parts, lease, index, expiry, ended, usage, outbox
+-- KEYS: record, parts, lease, index, expiry, ended, finished, usage, outbox
 -- Answers: 'fenced'; 'full' and the bytes that are free; 'parts' when the list of parts is not the one that was to
 -- grow; or 'committed', whether the lease is over, the fields of the record, and its list: with all entries if its
 -- object is to be made now and the caller does not have them.
 
 local record_key, parts_key, lease_key = KEYS[1], KEYS[2], KEYS[3]
-local keys = { index = KEYS[4], expiry = KEYS[5], ended = KEYS[6], usage = KEYS[7] }
+local keys = { index = KEYS[4], expiry = KEYS[5], ended = KEYS[6], finished = KEYS[7], usage = KEYS[8] }
 local channels, id, token, capacity = take(), take(), take(), take()
 local created, offset, fence, ends = take(), take(), take(), take()
 -- How the parts change: 'keep', 'append' or 'replace'. How many the caller knows of, the last of them, and whether it
@@ -85,7 +85,7 @@ if way == 'replace' and length > 0 then
 end
 push(parts_key, parts)
 follow(keys, id, old, new)
-record_events(KEYS[8], events)
+record_events(KEYS[9], events)
 local ended = 0
 if ends == '1' and lease.fence == fence then
   give_back(channels, lease_key, lease, id)

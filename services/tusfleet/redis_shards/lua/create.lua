@@ -1,9 +1,9 @@
 -- Add a record with its events: one step.
--- KEYS: record, parts, lease, index, expiry, ended, usage, outbox
+-- KEYS: record, parts, lease, index, expiry, ended, finished, usage, outbox
 -- Answers: 'created', 'exists', or 'full' and the bytes that are free.
 
 local record_key, parts_key, lease_key = KEYS[1], KEYS[2], KEYS[3]
-local keys = { index = KEYS[4], expiry = KEYS[5], ended = KEYS[6], usage = KEYS[7] }
+local keys = { index = KEYS[4], expiry = KEYS[5], ended = KEYS[6], finished = KEYS[7], usage = KEYS[8] }
 local id, token, tenant, capacity = take(), take(), take(), take()
 local shards, flat, parts, events = take_list(), take_list(), take_list(), take_list()
 
@@ -34,5 +34,5 @@ follow(keys, id, nil, new)
 if tenant ~= '' then
   redis.call('ZADD', keys.index, 0, 'tenant:' .. tenant .. '\0' .. id)
 end
-record_events(KEYS[8], events)
+record_events(KEYS[9], events)
 return { 'created' }

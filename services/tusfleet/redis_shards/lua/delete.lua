@@ -1,9 +1,9 @@
 -- Forget a record, unless it has changed since it was read.
--- KEYS: record, parts, fence, index, expiry, ended, usage, links
+-- KEYS: record, parts, fence, index, expiry, ended, finished, usage, links
 -- Answers: whether it was deleted.
 
 local record_key, parts_key, fence_key = KEYS[1], KEYS[2], KEYS[3]
-local keys = { index = KEYS[4], expiry = KEYS[5], ended = KEYS[6], usage = KEYS[7] }
+local keys = { index = KEYS[4], expiry = KEYS[5], ended = KEYS[6], finished = KEYS[7], usage = KEYS[8] }
 local id, tenant, count_expected, last = take(), take(), tonumber(take()), take()
 local expected = table_of(take_list())
 
@@ -33,7 +33,7 @@ end
 if tonumber(old.fence) > tonumber(redis.call('GET', fence_key) or 0) then
   redis.call('SET', fence_key, old.fence)
 end
-redis.call('DEL', record_key, parts_key, KEYS[8])
+redis.call('DEL', record_key, parts_key, KEYS[9])
 follow(keys, id, old, nil)
 if tenant ~= '' then
   redis.call('ZREM', keys.index, 'tenant:' .. tenant .. '\0' .. id)

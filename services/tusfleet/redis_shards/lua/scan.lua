@@ -1,6 +1,6 @@
 -- One page of records of one shard, in the order of their ids, which never changes: so a record that fits throughout
 -- is given exactly once, however often it is changed meanwhile.
--- KEYS: index, expiry, ended
+-- KEYS: index, and the index by time if there is one for this
 -- Answers: where to go on ('' at the end), and the records, none with the entries of its list.
 
 local index_key, prefix, after, limit = KEYS[1], take(), take(), tonumber(take())
@@ -72,10 +72,8 @@ local function fits(record)
 end
 
 local ids, more
-if by_time == 'expiry' then
-  ids = due(KEYS[2], expires_before)
-elseif by_time == 'ended' then
-  ids = due(KEYS[3], ended_before)
+if by_time ~= '' then
+  ids = due(KEYS[2], by_time == 'expiry' and expires_before or ended_before)
 end
 if not ids then
   ids, more = next_ids()
