@@ -7,6 +7,7 @@ import pytest
 
 from tests.failure.fleet.stores import KINDS, Place, Stores, stores
 from tests.testbed import fixtures, s3
+from tests.testbed.faults import S3Proxy, s3_proxy
 from tests.testbed.fixtures import need
 from tests.testbed.redis_node import RedisNode
 from tests.testbed.redis_topologies import RedisTopology
@@ -17,7 +18,7 @@ pytest.register_assert_rewrite(
     "tests.failure.fleet.deaths", "tests.failure.fleet.passages", "tests.failure.fleet.troubles"
 )
 
-fixtures.BUILT_FOR |= {name: tuple(s3.SERVERS) for name in ("place", "lone_place", "s3_stores")}
+fixtures.BUILT_FOR |= {name: tuple(s3.SERVERS) for name in ("place", "lone_place", "s3_stores", "bucket_place")}
 fixtures.BUILT_FOR["toxi"] = ("toxiproxy",)
 
 
@@ -52,6 +53,26 @@ def place(kind: str, s3_stores: Stores, shared_node: RedisTopology, tmp_path: Pa
 def lone_place(kind: str, s3_stores: Stores, redis_alone: RedisNode, tmp_path: Path) -> Place:
     """An empty store of each kind, with a Redis of this test alone, to be killed, frozen or configured."""
     return s3_stores.place(kind, RedisTopology("standalone", redis_alone.url, [redis_alone]), tmp_path)
+
+
+@pytest.fixture(params=s3.SERVERS)
+def s3_kind(request: pytest.FixtureRequest) -> str:
+    """Each S3 server in turn."""
+    need(request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def line(s3_kind: str, s3_stores: Stores) -> Iterator[S3Proxy]:
+    """What stands between the gateways and each S3 server in turn: records requests, makes faults happen."""
+    with s3_proxy(s3_stores.server(s3_kind).port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def bucket_place(s3_kind: str, s3_stores: Stores, line: S3Proxy, shared_node: RedisTopology, tmp_path: Path) -> Place:
+    """An empty bucket behind `line`, with an empty Redis."""
+    return s3_stores.place(s3_kind, shared_node, tmp_path, line.endpoint)
 
 
 @pytest.fixture
