@@ -13,7 +13,16 @@ from tests.servers import eventually
 from tests.testbed.certificates import Certificates
 from tests.testbed.ports import reserved_port
 from tests.testbed.processes import running
-from tests.testbed.redis_node import Account, RedisNode, launchable, server_node
+from tests.testbed.redis_node import (
+    ADMIN,
+    ADMIN_PASSWORD,
+    Account,
+    RedisNode,
+    launchable,
+    listening,
+    server_node,
+    users,
+)
 from tests.testbed.redis_topologies import (
     MASTER_NAME,
     SETTLE_SECONDS,
@@ -62,25 +71,38 @@ def standalone_topology(folder: Path) -> Iterator[RedisTopology]:
 
 
 @contextmanager
-def sentinel(folder: Path, replicas: int = 2, sentinels: int = 3) -> Iterator[SentinelTopology]:
-    """A master, its replicas and the sentinels, all of them agreed."""
+def sentinel(
+    folder: Path,
+    replicas: int = 2,
+    sentinels: int = 3,
+    *,
+    account: Account | None = None,
+    watchers_account: Account | None = None,
+    certificates: Certificates | None = None,
+) -> Iterator[SentinelTopology]:
+    """A master, its replicas and the sentinels, all of them agreed.
+
+    With an `account`, which goes with no replicas, the master knows no others; with a `watchers_account`, which goes
+    with one sentinel, that does not. With `certificates`, all of them take nothing but TLS.
+    """
     with ExitStack() as stack:
         ports = [stack.enter_context(reserved_port()) for _ in range(1 + replicas + sentinels)]
-        master = server_node(folder / "node-0", ports[0], aof=True)
+        master = server_node(folder / "node-0", ports[0], aof=True, account=account, certificates=certificates)
         nodes = [master]
         for number, port in enumerate(ports[1 : 1 + replicas], start=1):
             origin = ("--replicaof", "127.0.0.1", str(master.port))
-            nodes.append(server_node(folder / f"node-{number}", port, *origin, aof=True))
+            nodes.append(server_node(folder / f"node-{number}", port, *origin, aof=True, certificates=certificates))
         watchers = [
-            _sentinel(folder / f"sentinel-{number}", port, master.port, sentinels // 2 + 1)
+            _sentinel(folder / f"sentinel-{number}", port, master, sentinels // 2 + 1, watchers_account)
             for number, port in enumerate(ports[1 + replicas :])
         ]
         stack.enter_context(running(*(node.program for node in nodes)))
         # Sentinels ask a master for its replicas when they meet it, and then not for 10 s.
         eventually(lambda: master.replicas_online() == replicas, SETTLE_SECONDS)
         stack.enter_context(running(*(watcher.program for watcher in watchers)))
+        scheme = "rediss" if certificates else "redis"
         addresses = ",".join(watcher.address for watcher in watchers)
-        found = SentinelTopology("sentinel", f"redis+sentinel://{addresses}/{MASTER_NAME}/0", nodes, watchers)
+        found = SentinelTopology("sentinel", f"{scheme}+sentinel://{addresses}/{MASTER_NAME}/0", nodes, watchers)
         found.wait_until_it_stands()
         yield found
 
@@ -108,19 +130,23 @@ def cluster(folder: Path, masters: int = 3, replicas: int = 0) -> Iterator[Clust
         yield found
 
 
-def _sentinel(folder: Path, port: int, master: int, quorum: int) -> RedisNode:
+def _sentinel(folder: Path, port: int, master: RedisNode, quorum: int, account: Account | None) -> RedisNode:
     """A sentinel, which keeps what it learns in its configuration file."""
     folder.mkdir(parents=True)
     configuration = folder / "sentinel.conf"
-    configuration.write_text(
-        f"port {port}\n"
-        "bind 127.0.0.1\n"
-        f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master} {quorum}\n"
-        f"sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}\n"
-        f"sentinel failover-timeout {MASTER_NAME} {FAILOVER_MS}\n",
-        encoding="utf-8",
-    )
-    return launchable(RedisNode(port), folder, "sentinel", str(configuration), "--sentinel")
+    lines = [
+        "bind 127.0.0.1",
+        f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master.port} {quorum}",
+        f"sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}",
+        f"sentinel failover-timeout {MASTER_NAME} {FAILOVER_MS}",
+    ]
+    if master.account:
+        lines += [f"sentinel auth-user {MASTER_NAME} {ADMIN}", f"sentinel auth-pass {MASTER_NAME} {ADMIN_PASSWORD}"]
+    lines += [f"user {user}" for user in users(account)] if account else []
+    configuration.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    node = RedisNode(port, account, master.certificates)
+    options = listening(port, master.certificates)
+    return launchable(node, folder, "sentinel", str(configuration), "--sentinel", *options)
 
 
 def _join(nodes: list[RedisNode], buses: list[int], masters: int) -> None:

@@ -145,22 +145,30 @@ def server_node(
         # DEBUG SLEEP blocks it as a slow command would.
         "--enable-debug-command", "local",
     ]  # fmt: skip
-    if certificates:
-        command += [
-            "--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no", "--tls-cert-file",
-            str(certificates.certificate), "--tls-key-file", str(certificates.key),
-            "--tls-ca-cert-file", str(certificates.authority),
-        ]  # fmt: skip
-    else:
-        command += ["--port", str(port)]
-    if account:
-        for line in (
-            "default off",
-            f"{ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all",
-            f"{account.name} on >{account.password} {account.rules}",
-        ):
-            command += ["--user", *line.split()]
+    command += listening(port, certificates)
+    for user in users(account) if account else ():
+        command += ["--user", *user.split()]
     return launchable(RedisNode(port, account, certificates), folder, "redis", *command, *options)
+
+
+def listening(port: int, certificates: Certificates | None) -> list[str]:
+    """Options for the port, which is one for TLS with `certificates`."""
+    if certificates is None:
+        return ["--port", str(port)]
+    return [
+        "--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no", "--tls-replication", "yes",
+        "--tls-cert-file", str(certificates.certificate), "--tls-key-file", str(certificates.key),
+        "--tls-ca-cert-file", str(certificates.authority),
+    ]  # fmt: skip
+
+
+def users(account: Account) -> tuple[str, ...]:
+    """Whom a server with this account knows, in the words of ACL SETUSER."""
+    return (
+        "default off",
+        f"{ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all",
+        f"{account.name} on >{account.password} {account.rules}",
+    )
 
 
 def launchable(node: RedisNode, folder: Path, name: str, *arguments: str) -> RedisNode:

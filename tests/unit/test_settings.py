@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tusfleet.settings import Settings, SettingsError, load
+from tusfleet.settings import Settings, SettingsError, load, without_password
 
 
 def test_the_defaults_need_nothing() -> None:
@@ -102,3 +102,10 @@ def test_unknown_keys_and_unreadable_files_are_named(tmp_path: Path) -> None:
 def test_addresses_of_the_collection_lose_their_last_slash() -> None:
     settings = load({"base_path": "/up/files/", "location": "https://up.example/files/"}, {}).settings
     assert (settings.base_path, settings.location) == ("/up/files", "https://up.example/files")
+
+
+def test_a_password_is_not_shown() -> None:
+    assert without_password("redis_sentinel_password", "very-secret") == "***"
+    assert without_password("redis_sentinel_password", None) is None
+    assert without_password("redis_url", "redis://user:very-secret@host/0") == "redis://user:***@host/0"
+    assert without_password("redis_sentinel_username", "watcher") == "watcher"

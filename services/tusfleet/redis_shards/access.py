@@ -38,7 +38,7 @@ class RedisAccess:
         username: ACL user; wins over that of the URL.
         password: wins over that of the URL.
         password_file: file with the password, read again for every connection, so that it may change; wins over both.
-        sentinel_username, sentinel_password: credentials of the Sentinels themselves.
+        sentinel_username, sentinel_password, sentinel_password_file: likewise, for the Sentinels themselves.
         ca_file: certificates that sign those of the servers; None trusts those of the system.
         certificate_file, key_file: the certificate that we show, where servers ask for one.
         verify_hostname: whether a certificate must carry the name that was connected to.
@@ -57,6 +57,7 @@ class RedisAccess:
     password_file: Path | None = None
     sentinel_username: str | None = None
     sentinel_password: str | None = field(default=None, repr=False)
+    sentinel_password_file: Path | None = None
     ca_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
@@ -185,12 +186,13 @@ def connection_options(access: RedisAccess, target: Target) -> dict[str, Any]:
 def sentinel_options(access: RedisAccess, target: Target) -> dict[str, Any]:
     """The options of redis-py for connections to the Sentinels."""
     options: dict[str, Any] = {
-        "username": access.sentinel_username,
-        "password": access.sentinel_password,
         "socket_timeout": access.connect_timeout,
         "socket_connect_timeout": access.connect_timeout,
         "retry": None,
     }
+    username, password, file = access.sentinel_username, access.sentinel_password, access.sentinel_password_file
+    if username or password or file:
+        options["credential_provider"] = Credentials(username, password, file)
     return options | ({"ssl": True, **_tls_options(access, target)} if target.tls else {})
 
 

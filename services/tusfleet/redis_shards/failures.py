@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import redis.exceptions
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -40,6 +41,10 @@ _IN_A_SCRIPT = "The user executing the script can't"
 """How Redis 7 begins when a script does what its user may not."""
 
 
+_REFUSED = ("AuthenticationError", "AuthorizationError", "NoPermissionError")
+"""How the client tells of Sentinels that do not let it in: by the names of its errors, within a text."""
+
+
 class TooFewReplicas(RedisError):
     """A change reached fewer replicas than it must before it is acknowledged."""
 
@@ -71,6 +76,8 @@ def told(error: BaseException, where: str) -> UploadError:
         return Unavailable(f"{where} does not permit this user what is needed: {error}", lasting=True)
     if isinstance(error, AuthenticationError | AuthorizationError):
         return Unavailable(f"{where} refuses the credentials: {error}", lasting=True)
+    if isinstance(error, MasterNotFoundError):
+        return Unavailable(f"{where}: {_of_sentinels(str(error))}")
     if isinstance(error, TooFewReplicas):
         return Unavailable(str(error))
     sentence = _SENTENCES.get(_word(error))
@@ -79,3 +86,9 @@ def told(error: BaseException, where: str) -> UploadError:
     if isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
         return Unavailable(f"{where} does not answer in time")
     return Unavailable(f"{where} cannot be used: {error}", lasting=not passing(error))
+
+
+def _of_sentinels(text: str) -> str:
+    if any(name in text for name in _REFUSED):
+        return "the Sentinels refuse the credentials, which are those of redis_sentinel_username and its password"
+    return "no Sentinel that can be reached names a master under this name of the service"

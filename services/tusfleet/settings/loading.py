@@ -105,8 +105,10 @@ def _one_line(error: ValidationError, sources: Mapping[str, str]) -> str:
 
 
 def without_password(name: str, value: object) -> object:
-    """The value of a setting as it may be shown: of a secret one, without the password that a URL may carry."""
+    """The value of a setting as it may be shown: a password not at all, a URL without the one that it may carry."""
     extra = Settings.model_fields[name].json_schema_extra if name in Settings.model_fields else None
     if not isinstance(extra, dict) or not extra.get("secret") or not isinstance(value, str):
         return value
+    if extra["secret"] == "all":
+        return "***"
     return _PASSWORD.sub(r"\1***@", value)

@@ -24,6 +24,17 @@ class RedisSettings(BaseModel):
         None,
         description="File with the password of Redis, read again for every connection; wins over that of the URL.",
     )
+    redis_sentinel_username: str | None = Field(
+        None, description="ACL user of the Sentinels themselves; none with a password alone, or without one."
+    )
+    redis_sentinel_password: str | None = Field(
+        None,
+        description="Password of the Sentinels themselves. Better in `redis_sentinel_password_file`.",
+        json_schema_extra={"secret": "all"},
+    )
+    redis_sentinel_password_file: Path | None = Field(
+        None, description="File with the password of the Sentinels, read again for every connection; wins."
+    )
     redis_ca_file: Path | None = Field(
         None, description="Certificates that sign those of the Redis servers; none trusts those of the system."
     )

@@ -22,6 +22,9 @@ from tusfleet.uploads.errors import Unavailable
 LEAST = "~tf:* &tf:* +@read +@write +@scripting +@pubsub +@connection +time +wait"
 """What a user needs on one server; a Cluster wants `+cluster|slots` besides."""
 
+WATCHING = "&* +sentinel|masters"
+"""What a user needs on a Sentinel."""
+
 
 @pytest.mark.anyio
 async def test_tls_a_user_with_few_rights_and_a_password_file_that_changes(tmp_path: Path) -> None:
@@ -47,6 +50,43 @@ async def test_tls_a_user_with_few_rights_and_a_password_file_that_changes(tmp_p
         with pytest.raises(Unavailable, match="file of the password cannot be read"):
             async with gateway_at(url, **{**options, "password_file": tmp_path / "nowhere", "patience": 0.5}):
                 raise AssertionError
+
+
+@pytest.mark.anyio
+async def test_sentinels_with_tls_and_users_of_their_own(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    servers, watchers = Account("tusfleet", "of-servers", LEAST), Account("watcher", "of-sentinels", WATCHING)
+    password = tmp_path / "password"
+    password.write_text("of-sentinels\n")
+    with redis.sentinel(
+        tmp_path / "redis", 0, 1, account=servers, watchers_account=watchers, certificates=certificates
+    ) as topology:
+        (sentinel,) = topology.sentinels
+        options: dict[str, Any] = {
+            "ca_file": certificates.authority, "username": "tusfleet", "password": "of-servers",
+            "sentinel_username": "watcher", "sentinel_password_file": password,
+        }  # fmt: skip
+        async with gateway_at(topology.url, **options) as gateway:
+            await gateway.info.insert(record("a"))
+            sentinel.ask("ACL", "SETUSER", "watcher", "resetpass", ">second")
+            password.write_text("second")
+            topology.nodes[0].ask("CLIENT", "KILL", "USER", "tusfleet")
+            assert await gateway.info.read("a") is not None
+        async with gateway_at(
+            topology.url, **{**options, "sentinel_password_file": None, "sentinel_password": "second"}
+        ) as gateway:
+            assert await gateway.info.read("a") is not None
+        elsewhere = topology.url.replace("/main/", "/elsewhere/")
+        for url, wrong, reason in (
+            (topology.url, {"sentinel_username": None}, "Sentinels refuse the credentials"),
+            (topology.url, {"sentinel_password_file": tmp_path / "nowhere"}, "file of the password cannot be read"),
+            (topology.url, {"password": "wrong"}, "refuses the credentials"),
+            (elsewhere, {}, "no Sentinel that can be reached names a master"),
+        ):
+            with pytest.raises(Unavailable, match=reason) as refusal:
+                async with gateway_at(url, **{**options, **wrong, "patience": 0.5}):
+                    raise AssertionError
+            assert "redis.asyncio" not in str(refusal.value)
 
 
 @pytest.mark.anyio
