@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tusfleet.gateway.crew import Crew
 from tusfleet.uploads.context import Context
 from tusfleet.uploads.errors import UploadError
+from tusfleet.uploads.ports import Cautious
 
 PROBE_SECONDS = 1.0
 """How long an answer of the stores is believed: probes write to the disk, and anybody may ask for readiness."""
@@ -24,7 +25,12 @@ HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class HealthPages(ABC):
-    """Answers /healthz, /readyz and /metrics."""
+    """Answers /healthz, /readyz and /metrics.
+
+    `warning` is what an operator ought to change, though everything works; None when nothing is known.
+    """
+
+    warning: str | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - ASGI
         """Answer one request."""
@@ -38,6 +44,8 @@ class HealthPages(ABC):
         else:
             trouble = await self.trouble()
             body = {"status": "ready"} if trouble is None else {"status": "not ready", "reason": trouble}
+            if self.warning is not None:
+                body["warning"] = self.warning
             await _answer(scope, send, 200 if trouble is None else 503, json.dumps(body).encode() + b"\n")
 
     @abstractmethod
@@ -81,6 +89,8 @@ class Health(HealthPages):
         try:
             await self._context.info.probe()
             await self._context.data.probe()
+            if isinstance(self._context.info, Cautious):
+                self.warning = await self._context.info.warning()
         except UploadError as error:
             return error.detail
         finally:

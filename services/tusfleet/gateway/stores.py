@@ -156,6 +156,8 @@ async def _redis(
         info = RedisInfoStore(shards, settings.max_store_size)
     except ValueError as error:
         raise SettingsError(f"redis_url: {error}") from None
+    if (warning := await info.warning()) is not None:
+        logger.warning("%s", warning)
     ttl = settings.lease_ttl.total_seconds()
     locker = RedisLocker.open(shards, ttl=ttl, renew_every=ttl / RENEWALS_PER_TTL, metrics=metrics)
     return info, await stack.enter_async_context(locker)

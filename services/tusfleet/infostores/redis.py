@@ -8,6 +8,7 @@ from typing import Any
 
 from tusfleet.infostores._redis_outbox import Outbox
 from tusfleet.infostores._redis_scan import Scanner
+from tusfleet.redis_shards.eviction import Eviction
 from tusfleet.redis_shards.records import (
     Changed,
     changed,
@@ -57,6 +58,7 @@ class RedisInfoStore:
         self._usages = [] if capacity is None else self._layout.all("usage")
         self._scanner = Scanner(shards)
         self._outbox = Outbox(shards)
+        self._eviction = Eviction(shards)
 
     async def insert(self, upload: Upload, events: Sequence[Event] = ()) -> None:
         record = stored(upload)
@@ -186,6 +188,10 @@ class RedisInfoStore:
         keys = self._layout.all("probe") if self._shards.clustered else [self._layout.key(0, "probe")]
         if not all(await asyncio.gather(*(self._shards.run(PROBE, [key], ()) for key in keys))):
             raise Unavailable("Redis does not give back what was written")
+
+    async def warning(self) -> str | None:
+        """What is wrong with the settings of Redis, though it works now; one sentence."""
+        return await self._eviction.warning()
 
     def _change_keys(self, id: str) -> list[str]:
         start = self._layout.start(self._layout.shard(id))

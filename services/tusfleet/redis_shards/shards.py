@@ -112,6 +112,15 @@ class Shards:
         deadline = asyncio.get_running_loop().time() + self.access.patience
         return await self._attempts(key, command, command, writes, deadline)
 
+    async def ask_server(self, key: str, *command: str) -> Any:
+        """The answer of the server that has `key` to a command that names no key and changes nothing.
+
+        Raises:
+            StoreFull, Unavailable: as `run`.
+        """
+        deadline = asyncio.get_running_loop().time() + self.access.patience
+        return await self._attempts(key, command, command, False, deadline)
+
     async def close(self) -> None:
         """End all connections. Safe to repeat."""
         self._closed = True

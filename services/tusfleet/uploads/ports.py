@@ -354,6 +354,15 @@ class Limited(Protocol):
         ...
 
 
+@runtime_checkable
+class Cautious(Protocol):
+    """What an `InfoStore` may be besides: one that knows when it works and its records are at risk all the same."""
+
+    async def warning(self) -> str | None:
+        """What an operator ought to change, in one sentence; None when nothing is known."""
+        ...
+
+
 class HookRunner(Protocol):
     """Asks others before something happens."""
 

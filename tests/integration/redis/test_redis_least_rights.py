@@ -18,7 +18,7 @@ from tusfleet.uploads.models import Concat, ConcatKind, Query, State
 
 _PAGE = Path(__file__).parents[3] / "docs" / "redis.md"
 
-BESIDE_SCRIPTS = {"evalsha", "eval", "hset", "hmget", "zrange", "zrem", "xrange", "xdel", "subscribe", "ping"}
+BESIDE_SCRIPTS = {"evalsha", "eval", "hset", "hmget", "zrange", "zrem", "xrange", "xdel", "subscribe", "ping", "info"}
 """Commands that are not given by a script."""
 
 PASSWORD = "password"
