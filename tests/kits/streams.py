@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 
 from tusfleet.uploads.models import BodyEnd
+from tusfleet.uploads.streams import parted
 
 
 class FakeStream:
@@ -30,14 +31,19 @@ class FakeStream:
 
     async def read(self, want: int, wait: float) -> list[bytes]:
         self.reads += 1
-        await self._until(1, None)
+        await self.coming()
         await self._until(want, wait)
         if not self._queue and self._steps and isinstance(self._steps[0], Exception):
             raise self._steps[0]
-        chunks, self._queue, self._queued = self._queue, [], 0
+        chunks, self._queue = parted(self._queue, want)
+        self._queued -= sum(map(len, chunks))
         if not chunks:
             self.end = BodyEnd.INTERRUPTED if self._interrupted else self._ending
         return chunks
+
+    async def coming(self) -> int:
+        await self._until(1, None)
+        return self._queued
 
     def interrupt(self) -> None:
         self._interrupted = True

@@ -8,6 +8,7 @@ from typing import Any
 
 from tusfleet.uploads.models import BodyEnd
 from tusfleet.uploads.ports import ByteStream
+from tusfleet.uploads.streams import parted
 
 EXTENSION = "tusfleet.body"
 """Where our own protocol class leaves the body it reads without copies."""
@@ -51,14 +52,18 @@ class AsgiBody:
         self.end: BodyEnd | None = None
 
     async def read(self, want: int, wait: float) -> list[bytes]:
-        if not await self._gather(1, self._idle_timeout):
-            self._finish(BodyEnd.STALLED)
-        elif wait > 0:
+        if await self.coming() and wait > 0:
             await self._gather(want, wait)
-        chunks, self._chunks, self._size = self._chunks, [], 0
+        chunks, self._chunks = parted(self._chunks, want)
+        self._size -= sum(map(len, chunks))
         if not chunks:
             self.end = self._ending
         return chunks
+
+    async def coming(self) -> int:
+        if not await self._gather(1, self._idle_timeout):
+            self._finish(BodyEnd.STALLED)
+        return self._size
 
     def interrupt(self) -> None:
         self._finish(BodyEnd.INTERRUPTED)

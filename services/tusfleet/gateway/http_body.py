@@ -7,12 +7,11 @@ import math
 from collections.abc import Callable
 
 from tusfleet.gateway.http_flow import BODY, LANE, Flow, Timer, Waiter, settle
+from tusfleet.gateway.http_intake import INTAKE
 from tusfleet.gateway.http_lane import LANES_OF_THIS_PROCESS, Run
 from tusfleet.uploads.models import BodyEnd
 from tusfleet.uploads.ports import Pumped
-
-HIGH_WATER = 1024 * 1024
-"""Bytes queued before the socket is paused: one write of the data store, so that it never waits for the parser."""
+from tusfleet.uploads.streams import parted
 
 LANE_BYTES = 256 * 1024
 """A rest from which the lane is worth its thread."""
@@ -67,6 +66,7 @@ class NativeBody:
         "_chunks",
         "_dropped",
         "_flow",
+        "_full",
         "_interrupted",
         "_passed",
         "_run",
@@ -80,6 +80,7 @@ class NativeBody:
         "length",
         "more",
         "queued",
+        "wanted",
     )
 
     def __init__(
@@ -98,6 +99,7 @@ class NativeBody:
         self._waiters: list[tuple[float, Waiter]] | None = None
         self._interrupted: BodyEnd | None = None
         self._dropped = False
+        self._full = False
         self._passed = passed
         self._run: Run | None = None
         self.length = length
@@ -105,20 +107,33 @@ class NativeBody:
         self.idle_timeout = idle_timeout
         self.arrived = 0
         self.queued = 0
+        self.wanted = 0
         self.more = True
         self.cut = False
         self.end: BodyEnd | None = None
 
     async def read(self, want: int, wait: float) -> list[bytes]:
-        await self.first()
-        if self._short_of(1):
-            self._interrupted = BodyEnd.STALLED
-        elif wait > 0 and self._short_of(want):
-            await self._wait(want, wait)
-        chunks = self.take()
+        await self.coming()
+        if wait > 0 and self.queued < want and self.open:
+            self._want(want)
+            try:
+                if not self._full:
+                    await self._wait(want, wait)
+            finally:
+                self._want(0)
+        chunks = self.take(want)
         if not chunks:
             self.end = self._why()
         return chunks
+
+    async def coming(self) -> int:
+        await self.first()
+        if self._short_of(1):
+            self._interrupted = BodyEnd.STALLED
+        left = self.left
+        if not self.queued or not left:
+            return self.queued
+        return self.queued + min(left, self._flow.unread())
 
     async def pump(self, file: int, position: int, want: int, seconds: float) -> Pumped:
         left = self.left
@@ -156,11 +171,13 @@ class NativeBody:
         while not (self.cut or self._dropped or self._flow.lost):
             await self._wait(math.inf, None)
 
-    def take(self) -> list[bytes]:
-        """The chunks that are there, and go on reading."""
-        chunks, self._chunks, self.queued = self._chunks or [], None, 0
-        if self._interrupted is None:
-            self._flow.release(BODY)
+    def take(self, most: float = math.inf) -> list[bytes]:
+        """The chunks that are there, at most so many bytes, and go on reading."""
+        chunks, self._chunks, size = self._chunks or [], None, self.queued
+        if size > most:
+            chunks, self._chunks, size = *parted(chunks, int(most)), int(most)
+        self._count(-size)
+        self._balance()
         return chunks
 
     def interrupt(self) -> None:
@@ -206,10 +223,34 @@ class NativeBody:
             self._chunks = [chunk]
         else:
             self._chunks.append(chunk)
-        self.queued += size
-        if self.queued > HIGH_WATER:
-            self._flow.hold(BODY)
+        self._count(size)
+        self._balance()
         self._notify()
+
+    def _want(self, size: int) -> None:
+        """Have a reader wait for so many bytes, for which it has memory; 0: for none any more."""
+        INTAKE.wanted += self.queued if size else -self.queued
+        self.wanted = size
+        if size:
+            self._balance()
+
+    def _count(self, size: int) -> None:
+        """Have `size` bytes more queued."""
+        self.queued += size
+        INTAKE.used += size
+        if self.wanted:
+            INTAKE.wanted += size
+
+    def _balance(self) -> None:
+        """Read on, or not, as the memory of all bodies allows."""
+        full = self.queued >= INTAKE.allowance(self.queued, self.wanted)
+        if full is self._full or self._interrupted is not None:
+            return
+        self._full = full
+        if full:
+            self._flow.hold(BODY)
+        else:
+            self._flow.release(BODY)
 
     def complete(self) -> None:
         """Every byte has arrived."""
@@ -223,10 +264,12 @@ class NativeBody:
         self._leave_lane()
 
     def drop(self) -> None:
-        """Throw away what is queued and what will come: the request has been answered."""
+        """Throw away what is queued and what will come: the request has been answered. Safe to repeat."""
+        if self._dropped:
+            return
         self._dropped = True
         self._chunks = None
-        self.queued = 0
+        self._count(-self.queued)
         self._flow.release(BODY)
         self._notify()
 
@@ -251,9 +294,9 @@ class NativeBody:
     def _notify(self) -> None:
         """Wake the readers whose bytes are there, or that wait in vain."""
         if self._waiters is not None:
-            ended = not self.open
+            over = self._full or not self.open  # no more comes before some is taken
             for want, waiter in self._waiters:
-                if ended or self.queued >= want:
+                if over or self.queued >= want:
                     settle(waiter)
 
     def _timeout(self) -> None:

@@ -92,6 +92,7 @@ class UploadCycle:
                 logger.error("ASGI callable returned without completing its response")
                 await self._fail()
         finally:
+            self.body.drop()
             # The scope knows this object by its extensions: a circle that only the collector would find.
             self.scope = None
 

@@ -12,7 +12,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
 from uvicorn.config import Config
@@ -24,6 +24,7 @@ from tusfleet.gateway.http_body import LANE_BYTES, NativeBody
 from tusfleet.gateway.http_cycle import UploadCycle
 from tusfleet.gateway.http_flow import PIPELINE, Flow, Timer
 from tusfleet.gateway.http_framing import ProtocolLimits, Refused, problem
+from tusfleet.gateway.http_intake import INTAKE
 from tusfleet.gateway.http_reader import RequestHead, RequestReader
 
 __all__ = ["ProtocolLimits", "TusfleetHttpProtocol", "configured_protocol"]
@@ -41,7 +42,7 @@ CROWD = 128
 """Connections beyond the limit that are told so; still more are cut at once."""
 
 
-class TusfleetHttpProtocol(asyncio.Protocol):
+class TusfleetHttpProtocol(asyncio.BufferedProtocol):
     """One connection: has requests read, applications answer them in turn, and answers what is no request."""
 
     __slots__ = (
@@ -132,6 +133,8 @@ class TusfleetHttpProtocol(asyncio.Protocol):
             if cycle is not None:
                 cycle.lost = True
                 cycle.body.cut_off()
+                if cycle is not self._running:
+                    cycle.body.drop()  # nobody will read it
         self._reader.close()
         self._cycle = self._running = self._pipeline = None
 
@@ -150,7 +153,12 @@ class TusfleetHttpProtocol(asyncio.Protocol):
         else:
             (self._pipeline or [self._running])[-1].answer.keep_alive = False
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - what there may be room for is another question
+        body = self._reader.body
+        return INTAKE.buffer(0, 0) if body is None else INTAKE.buffer(body.queued, body.wanted)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = INTAKE.received(nbytes)
         try:
             while data and not self._deaf:
                 data = self._reader.feed(data)
@@ -328,9 +336,12 @@ def _shared(address: tuple[str, int | None] | None) -> tuple[str, int | None] | 
 
 def configured_protocol(
     limits: ProtocolLimits, connections_gauge: Callable[[int], None] | None = None
-) -> type[TusfleetHttpProtocol]:
-    """The protocol class with limits of its own, and somebody who is told of every connection (+1, -1)."""
+) -> type[asyncio.Protocol]:
+    """The protocol class with limits of its own, and somebody who is told of every connection (+1, -1).
+
+    Event loops take a `BufferedProtocol` wherever they take a `Protocol`; uvicorn's types name the latter alone.
+    """
     members: dict[str, Any] = {"__slots__": (), "limits": limits}
     if connections_gauge is not None:
         members["connections_gauge"] = staticmethod(connections_gauge)
-    return type("TusfleetHttpProtocol", (TusfleetHttpProtocol,), members)
+    return cast("type[asyncio.Protocol]", type("TusfleetHttpProtocol", (TusfleetHttpProtocol,), members))

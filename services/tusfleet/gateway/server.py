@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import ipaddress
 import logging
 import math
@@ -13,7 +14,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,12 @@ import uvicorn
 from tusfleet.gateway.app import ALL_ROLES, Role, Service
 from tusfleet.gateway.crew import Crew
 from tusfleet.gateway.folder import exclusive
+from tusfleet.gateway.http_intake import allow
 from tusfleet.gateway.http_protocol import ProtocolLimits, configured_protocol
 from tusfleet.gateway.workers import ORPHAN_SECONDS, Supervisor, shared_port
 from tusfleet.observability.logs import LOGGER, configure
 from tusfleet.settings import LogFormat, Settings, SettingsError
+from tusfleet.uploads.ports import intake_of
 
 logger = logging.getLogger(LOGGER)
 
@@ -61,6 +64,7 @@ def serve(settings: Settings, roles: frozenset[Role] = ALL_ROLES) -> int:
     """
     configure(json_lines=settings.log_format is LogFormat.JSON, level=settings.log_level)
     keep_memory()
+    allow(intake_of(settings.buffer_memory))
     raise_file_limit()
     with ExitStack() as stack:
         shown = None
@@ -129,6 +133,17 @@ def keep_memory() -> None:
     mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
 
 
+def settle_memory() -> None:
+    """Give back what the start needed and nobody will again: some 15 MiB.
+
+    What is left by then stays, so the garbage collector need not look at it any more.
+    """
+    gc.collect()
+    gc.freeze()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its signals: after them it would end the process by the signal instead of with status 0."""
 
@@ -141,6 +156,7 @@ async def _run(settings: Settings, service: Service, sockets: Sockets, crew: Cre
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="tusfleet-disk"))
     await service.start()
+    settle_memory()
     try:
         # Where nobody sends requests to, nobody needs time to learn that it is leaving.
         delay = settings.drain_delay.total_seconds() if sockets.uploads is not None else 0.0

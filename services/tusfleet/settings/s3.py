@@ -72,7 +72,10 @@ class S3Settings(BaseModel):
     )
     buffer_memory: Size = Field(
         256 * 2**20,
-        description="Bytes of all part buffers of this process together; at its bound the uploads silent for longest are flushed first. "
+        description="Bytes of bodies in the memory of this process, from the socket to the bucket; at its bound the uploads silent for longest are flushed first. "
         "A part takes a quarter of it at most, and there are 10,000: 256 MiB take uploads of 561 GiB, 2.3 GiB the 5 TiB of S3.",
     )
-    tail_cache: Size = Field(32 * 2**20, description="Bytes of recent tails kept in memory for the next request.")
+    tail_cache: Size = Field(
+        32 * 2**20,
+        description="Bytes of buffer_memory that may keep recent tails for the next request, while nobody else needs them.",
+    )

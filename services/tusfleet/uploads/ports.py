@@ -22,6 +22,17 @@ from tusfleet.uploads.models import (
     Usage,
 )
 
+MOST_INTAKE = 16 * 1024 * 1024
+INTAKE_SHARE = 8
+
+
+def intake_of(buffer_memory: int) -> int:
+    """Bytes of the memory for bodies that have come and were not read yet, in all streams of a process together.
+
+    The others are for the buffers of the data store.
+    """
+    return min(MOST_INTAKE, buffer_memory // INTAKE_SHARE)
+
 
 class ByteStream(Protocol):
     """The bytes of one request body, as the data store reads them.
@@ -33,10 +44,19 @@ class ByteStream(Protocol):
     def end(self) -> BodyEnd | None: ...
 
     async def read(self, want: int, wait: float) -> Sequence[bytes]:
-        """Give the next bytes as whole chunks, about `want` of them.
+        """Give the next bytes, at most `want` of them, as chunks.
 
-        Waits for the first byte; then returns once `want` bytes are there, `wait` seconds have passed, or the
-        body has ended. An empty list means the end. While it waits it keeps no chunk alive.
+        Waits for the first byte; then returns once `want` bytes are there, `wait` seconds have passed, no more can come
+        before some are taken, or the body has ended. An empty list means the end. While it waits it keeps no chunk
+        alive.
+        """
+        ...
+
+    async def coming(self) -> int:
+        """Wait until there is a byte to read, and tell about how many have come; 0 at the end, which `read` gives then.
+
+        They stay where they are: whoever has no memory for them yet takes none, and nothing is lost when this is
+        cancelled.
         """
         ...
 

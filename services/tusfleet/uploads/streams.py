@@ -47,6 +47,9 @@ class HashedStream:
             await self.verify()
         return chunks
 
+    async def coming(self) -> int:
+        return await self._stream.coming()
+
     async def verify(self) -> None:
         """Compare all bytes of a complete body with what the client announced.
 
@@ -112,6 +115,9 @@ class LimitedStream:
             self._left -= size
         return chunks if await self._has_room(size) else ()
 
+    async def coming(self) -> int:
+        return 0 if self._early is not None else await self._stream.coming()
+
     async def _has_room(self, size: int) -> bool:
         """Make room for `size` bytes; without it the stream ends here, and what came before is kept."""
         if self._allowance is None:
@@ -128,3 +134,14 @@ class LimitedStream:
 
     def interrupt(self) -> None:
         self._stream.interrupt()
+
+
+def parted(chunks: list[bytes], most: int) -> tuple[list[bytes], list[bytes]]:
+    """The first `most` bytes, and the others."""
+    left = most
+    for number, chunk in enumerate(chunks):
+        if len(chunk) > left:
+            head = [*chunks[:number], chunk[:left]] if left else chunks[:number]
+            return head, [chunk[left:] if left else chunk, *chunks[number + 1 :]]
+        left -= len(chunk)
+    return chunks, []

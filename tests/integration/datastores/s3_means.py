@@ -12,16 +12,10 @@ from typing import Any
 import pytest
 
 from tests.testbed.s3 import Bucket, S3Server
-from tusfleet.datastores.s3.checksums import checksum
 from tusfleet.datastores.s3.client import S3Client
-from tusfleet.datastores.s3.naming import Naming
-from tusfleet.datastores.s3.objects import Workshop
+from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.options import S3Options
-from tusfleet.datastores.s3.outgoing import Means
 from tusfleet.datastores.s3.placement import S3Placement
-from tusfleet.datastores.s3.sizes import Sizes
-from tusfleet.datastores.s3.slabs import SlabPool
-from tusfleet.datastores.s3.tails import TailCache
 from tusfleet.datastores.s3.transfer import Body
 from tusfleet.uploads.models import Concat, ConcatKind, Metadata, State, Upload
 
@@ -40,17 +34,7 @@ async def opened(bucket: Bucket, **options: Any) -> AsyncIterator[Means]:
     """What an S3 store of this bucket works with."""
     given = {"bucket": bucket.name, "endpoint": bucket.endpoint, "region": bucket.server.region, **options}
     async with S3Client(S3Options(**given)) as client:
-        yield means_of(client)
-
-
-def means_of(client: S3Client) -> Means:
-    """What a store with this connection works with."""
-    options = client.options
-    kind = checksum("crc32" if options.checksum == "none" else options.checksum)
-    assert kind is not None
-    workshop = Workshop(client, Naming(options), kind, options.checksum != "none")
-    pool, cache = SlabPool(options.buffer_memory), TailCache(options.tail_cache)
-    return Means(options, workshop, Sizes.of(options), pool, cache)
+        yield Means.of(client)
 
 
 def new_upload(length: int, kind: ConcatKind | None = None, **metadata: str) -> Upload:

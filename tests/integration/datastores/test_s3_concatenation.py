@@ -18,7 +18,7 @@ from tests.testbed.faults import S3Proxy
 from tests.testbed.s3 import Bucket
 from tests.testbed.s3_faults import LoseReply, Refuse
 from tusfleet.datastores.s3.copying import Copying
-from tusfleet.datastores.s3.outgoing import Means
+from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.placement import S3Placement
 from tusfleet.datastores.s3.store import S3DataStore
 from tusfleet.uploads.errors import DataLost, Unavailable

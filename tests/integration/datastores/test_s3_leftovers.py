@@ -11,7 +11,7 @@ import pytest
 from tests.integration.datastores.s3_means import finished, new_upload, opened, placement_of, with_credentials
 from tests.testbed.s3 import Bucket
 from tusfleet.datastores.s3.leftovers import free, is_leftover, leftovers, references
-from tusfleet.datastores.s3.outgoing import Means
+from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.placement import S3Placement, Tail, Whole
 from tusfleet.datastores.s3.transfer import Body
 from tusfleet.uploads.models import ConcatKind, Upload

@@ -9,8 +9,8 @@ import pytest
 
 from tests.integration.datastores.s3_means import finished, opened, placement_of, with_credentials
 from tests.testbed.s3 import Bucket
+from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.naming import METADATA_BYTES, METADATA_ENTRIES
-from tusfleet.datastores.s3.outgoing import Means
 from tusfleet.uploads.models import ConcatKind
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from tests.integration.datastores.s3_means import finished, new_upload, opened, 
 from tests.kits.datastore import some_bytes
 from tests.servers import serving
 from tests.testbed.s3 import SECRET_KEY, Bucket
-from tusfleet.datastores.s3.outgoing import Means
+from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.presigned import LONGEST, presigned
 from tusfleet.uploads.errors import NotFound, Unavailable
 from tusfleet.uploads.models import Upload

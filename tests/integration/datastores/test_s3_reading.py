@@ -16,7 +16,7 @@ from tests.kits.datastore import some_bytes
 from tests.testbed.faults import S3Proxy
 from tests.testbed.s3 import Bucket, S3Server
 from tusfleet.datastores.s3.client import CALL_CONNECTIONS
-from tusfleet.datastores.s3.outgoing import Means
+from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.reading import read
 from tusfleet.datastores.s3.transfer import Body
 from tusfleet.uploads.errors import DataLost, NotFound

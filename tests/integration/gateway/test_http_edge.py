@@ -257,7 +257,7 @@ def _queued(edge: Edge) -> int:
 
 def test_every_byte_of_a_large_body_that_was_cut_is_read(edge: Edge) -> None:
     with edge.client() as client:
-        client.send(request("POST", "/read?want=1", "Content-Length: 10000000"), MEGABYTES)
+        client.send(request("POST", "/read?want=65536", "Content-Length: 10000000"), MEGABYTES)
         until(lambda: edge.app.started, "the request is there")
     until(lambda: edge.app.read, "the body is read")
     assert edge.app.read[0]["sha256"] == sha256(MEGABYTES)

@@ -17,10 +17,10 @@ class Buffer:
         kind: the CRC to compute.
     """
 
-    __slots__ = ("_holder", "_kind", "_slab_bytes", "_slabs", "size", "value")
+    __slots__ = ("_kind", "_slab_bytes", "_slabs", "holder", "size", "value")
 
     def __init__(self, holder: Holder, kind: Checksum, slab_bytes: int) -> None:
-        self._holder = holder
+        self.holder = holder
         self._kind = kind
         self._slab_bytes = slab_bytes
         self._slabs: list[Slab] = []
@@ -57,6 +57,17 @@ class Buffer:
             done += len(piece)
         return done
 
+    def adopt(self, load: Load) -> None:
+        """Begin with the bytes of a load, which are nowhere else then; only where there are none yet."""
+        slabs, self.size, self.value = load.slabs, load.size, load.value
+        self.holder.adopt(len(slabs))
+        self._slabs[:0] = slabs
+        load.slabs = []
+
+    def rewind(self) -> None:
+        """Forget all bytes, to be written anew."""
+        self.size = self.value = 0
+
     def body(self) -> Body:
         """A view of all bytes, to be sent while nothing of them is given back."""
         used = range(-(-self.size // self._slab_bytes))
@@ -68,12 +79,12 @@ class Buffer:
         """Give everything back."""
         slabs = self._take_out()
         if slabs:
-            self._holder.give(slabs, buffered=True)
+            self.holder.give(slabs, buffered=True)
 
     def detach(self) -> Load:
         """Take all bytes out, to be sent: they come back to the holder by themselves."""
-        load = Load(self._holder, self.body(), self.value, self._take_out())
-        self._holder.sent(len(load.slabs))
+        load = Load(self.holder, self.body(), self.value, self._take_out())
+        self.holder.sent(len(load.slabs))
         return load
 
     def _take_out(self) -> list[Slab]:
@@ -96,6 +107,11 @@ class Load:
 
     def release(self) -> None:
         """Give the slabs back. Safe to repeat."""
-        slabs, self.slabs, self.body = self.slabs, [], Body([], 0)
+        slabs = self.take_out()
         if slabs:
             self._holder.give(slabs, buffered=False)
+
+    def take_out(self) -> list[Slab]:
+        """The slabs, of which the caller takes care."""
+        slabs, self.slabs, self.body = self.slabs, [], Body([], 0)
+        return slabs

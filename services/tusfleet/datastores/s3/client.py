@@ -10,13 +10,14 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession, get_session
+from aiobotocore.session import AioSession
 from aiohttp import ClientError as AiohttpError
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from tusfleet.datastores.s3.descriptions import lean_session
 from tusfleet.datastores.s3.failures import NAMELESS, NO_ANSWER, S3Failure
 from tusfleet.datastores.s3.options import S3Options
 from tusfleet.datastores.s3.retrying import RetryBudget, Retrying, Unwatched, Watch
@@ -33,8 +34,21 @@ UNLIMITED = 0
 BROKEN = (TimeoutError, BotoCoreError, AiohttpError, OSError)
 """What is raised where there is no answer, or no more of it."""
 
+PIECE_BYTES = 64 * 1024
+"""Bytes of an object that are read at once."""
+
 DELETED_AT_ONCE = 1000
 """Most keys that one DeleteObjects takes."""
+
+
+class Sink(Protocol):
+    """Where the bytes of an object go; it takes at most as many as it has room for."""
+
+    def rewind(self) -> None:
+        """Forget what was written."""
+
+    def write(self, data: bytes) -> int:
+        """Take bytes; gives how many."""
 
 
 class S3Client:
@@ -52,7 +66,7 @@ class S3Client:
         self.options = options
         self._retrying = Retrying(RetryBudget(options.retry_budget), options.retry_time, chance, watch or Unwatched())
         self._stack = AsyncExitStack()
-        self._session: AioSession = get_session()
+        self._session: AioSession = lean_session()
         self._sdk: Any = None
         self._reading: Any = None
         self._direct: Direct | None = None
@@ -152,25 +166,27 @@ class S3Client:
         name = _camel(operation)
         return await self._run(name, expected, lambda: direct.put(name, parameters, body))
 
-    async def fetch(self, bucket: str, key: str, *, expected: Collection[str] = ()) -> bytes:
-        """The bytes of a small object.
+    async def fetch(self, bucket: str, key: str, sink: Sink, *, expected: Collection[str] = ()) -> None:
+        """Read an object, piece by piece and with every attempt from its beginning.
 
         Raises:
             S3Failure: with a code of `expected`.
             StoreFull, Unavailable: any other failure.
         """
 
-        async def attempt() -> bytes:
+        async def attempt() -> None:
+            sink.rewind()
             try:
                 answer = await self._sdk.get_object(Bucket=bucket, Key=key)
                 async with answer["Body"] as body:
-                    return cast("bytes", await body.read())
+                    while piece := await body.read(PIECE_BYTES):
+                        sink.write(piece)
             except ClientError as error:
                 raise _answered("GetObject", bucket, error) from error
             except BROKEN as error:
                 raise _unsent("GetObject", bucket, error) from error
 
-        return await self._run("GetObject", expected, attempt)
+        await self._run("GetObject", expected, attempt)
 
     async def delete(self, bucket: str, keys: Collection[str]) -> None:
         """Delete objects, a thousand in one request; those that are not there are deleted already.

@@ -21,8 +21,9 @@ from typing import Any
 from tusfleet.datastores.s3.buffer import Buffer, Load
 from tusfleet.datastores.s3.failures import NOT_THERE, S3Failure
 from tusfleet.datastores.s3.joining import Piece, Span, pieces
+from tusfleet.datastores.s3.loading import reserve
+from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.objects import Workshop
-from tusfleet.datastores.s3.outgoing import Means
 from tusfleet.datastores.s3.placement import Part, S3Placement, Whole
 from tusfleet.datastores.s3.reading import MISSING, Source, Stored, lost, source_of
 from tusfleet.datastores.s3.sizes import LARGEST_OBJECT
@@ -253,15 +254,8 @@ async def _merged(means: Means, target: _Target, sources: Sequence[Source], numb
 
 async def _read(means: Means, sources: Sequence[Source], piece: Piece) -> Load:
     """The bytes of a piece, in slabs of the one pool: merging waits for memory as every client does."""
-    holder = means.pool.holder(lambda: None)
-    buffer = Buffer(holder, means.workshop.kind, means.pool.slab_bytes)
-    if piece.size:
-        waiting = holder.wait(buffer.slabs_for(piece.size))
-        try:
-            buffer.grow(await waiting)
-        except asyncio.CancelledError:
-            holder.abandon(waiting)
-            raise
+    buffer = Buffer(means.pool.holder(lambda: None), means.workshop.kind, means.pool.slab_bytes)
+    await reserve(buffer, piece.size)
     try:
         for span in piece.spans:
             await _fill(means.workshop, buffer, sources[span.source], span)

@@ -17,8 +17,9 @@ from dataclasses import replace
 from typing import Any
 
 from tusfleet.datastores.s3.failures import NOT_THERE, TAKEN, S3Failure
+from tusfleet.datastores.s3.loading import loaded
+from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.objects import Found, Workshop
-from tusfleet.datastores.s3.outgoing import Means
 from tusfleet.datastores.s3.placement import Part, S3Placement, Tail, Whole
 from tusfleet.datastores.s3.transfer import Body
 from tusfleet.uploads.errors import DataLost, Unavailable, UploadError
@@ -60,11 +61,14 @@ async def without_strays(workshop: Workshop, placement: S3Placement) -> S3Placem
 async def _of_tail(means: Means, upload: Upload, placement: S3Placement) -> S3Placement:
     """The object of an upload that never had a part: its bytes are in the record, in one object, or there are none."""
     workshop = means.workshop.of(placement)
-    data = b""
-    if placement.tail is not None:
-        data = await workshop.read_tail(workshop.naming.bucket(placement), placement.tail)
+    if placement.tail is None:
+        return await workshop.put_whole(upload, placement, Body.of(b""), 0)
     # Its tail stays until a record knows of the object: without that the bytes would be in no place that anybody knows.
-    return await workshop.put_whole(upload, placement, Body.of(data), workshop.kind.update(data, 0))
+    load = await loaded(means, workshop, workshop.naming.bucket(placement), placement.tail)
+    try:
+        return await workshop.put_whole(upload, placement, load.body, load.value)
+    finally:
+        load.release()
 
 
 async def _of_parts(means: Means, upload: Upload, placement: S3Placement) -> S3Placement:
@@ -72,7 +76,7 @@ async def _of_parts(means: Means, upload: Upload, placement: S3Placement) -> S3P
     value = placement.checksum
     if tail is not None:
         value = workshop.kind.combine(value, workshop.kind.decode(tail.checksum), tail.size)
-    joining = _Joining(workshop, upload, placement, workshop.kind.encode(value))
+    joining = _Joining(means, workshop, upload, placement, workshop.kind.encode(value))
     try:
         etag = await joining.complete({"IfNoneMatch": "*"} if means.options.conditional else {})
     except S3Failure as failure:
@@ -89,8 +93,9 @@ async def _of_parts(means: Means, upload: Upload, placement: S3Placement) -> S3P
 class _Joining:
     """The parts of one upload, and its tail as the last one, on their way to one object of this checksum."""
 
-    def __init__(self, workshop: Workshop, upload: Upload, placement: S3Placement, checksum: str) -> None:
+    def __init__(self, means: Means, workshop: Workshop, upload: Upload, placement: S3Placement, checksum: str) -> None:
         assert placement.key is not None
+        self._means = means
         self._workshop = workshop
         self._upload = upload
         self._placement = placement
@@ -128,21 +133,24 @@ class _Joining:
     async def _last_part(self, tail: Tail) -> Part:
         workshop, placement = self._workshop, self._placement
         try:
-            data = await workshop.read_tail(self.bucket, tail)
+            load = await loaded(self._means, workshop, self.bucket, tail)
         except DataLost as error:
             # Somebody who finished this upload before may have deleted it: then there is an object.
             raise S3Failure("GetObject", self.bucket, "NoSuchKey", 404, error.detail) from error
         number = placement.next + placement.ahead
-        stored = await workshop.client.put(
-            "upload_part",
-            Body.of(data),
-            expected=NOT_THERE,
-            Bucket=self.bucket,
-            Key=self.key,
-            UploadId=placement.multipart,
-            PartNumber=number,
-            **workshop.checked(tail.checksum),
-        )
+        try:
+            stored = await workshop.client.put(
+                "upload_part",
+                load.body,
+                expected=NOT_THERE,
+                Bucket=self.bucket,
+                Key=self.key,
+                UploadId=placement.multipart,
+                PartNumber=number,
+                **workshop.checked(tail.checksum),
+            )
+        finally:
+            load.release()
         return Part(number, tail.size, stored.etag, tail.checksum if workshop.sent else "")
 
     def made(self, found: Found) -> bool:

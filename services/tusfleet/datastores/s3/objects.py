@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tusfleet.datastores.s3.checksums import Checksum
+from tusfleet.datastores.s3.buffer import Buffer
+from tusfleet.datastores.s3.checksums import NAMES, Checksum
 from tusfleet.datastores.s3.checksums import checksum as checksum_of
 from tusfleet.datastores.s3.client import S3Client
 from tusfleet.datastores.s3.failures import NOT_THERE, TAKEN, S3Failure
@@ -38,13 +39,13 @@ class Found:
     size: int
     etag: str
     marker: str
-    checksum: str
     created: str
-
+    checksum: str
 
     def made_for(self, upload: Upload) -> bool:
         """Whether it is of this upload, rather than of others or of an earlier one of the same id."""
         return self.marker == upload.id and self.created == upload.created_at.isoformat()
+
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
@@ -61,6 +62,20 @@ class Workshop:
     naming: Naming
     kind: Checksum
     sent: bool
+
+    @classmethod
+    def of_options(cls, client: S3Client, naming: Naming) -> Workshop:
+        """The workshop that the options of a client ask for.
+
+        Without a checksum of theirs a CRC is computed all the same: it tells whose bytes an object has.
+
+        Raises:
+            ValueError: the checksum needs a package that is not installed.
+        """
+        name = client.options.checksum
+        kind = checksum_of(NAMES[0] if name == "none" else name)
+        assert kind is not None
+        return cls(client, naming, kind, name != "none")
 
     @property
     def algorithm(self) -> str:
@@ -182,20 +197,20 @@ class Workshop:
         )
         return Tail(body.size, checksum, key=key)
 
-    async def read_tail(self, bucket: str, tail: Tail) -> bytes:
-        """The bytes of a tail, checked.
+    async def read_tail(self, bucket: str, tail: Tail, buffer: Buffer) -> None:
+        """Read the bytes of a tail, checked, into an empty buffer that has room for them.
 
         Raises:
             DataLost: they are not there, or are others.
             StoreFull, Unavailable: nobody knows.
         """
         if tail.data is not None:
-            return tail.data
+            buffer.write(tail.data)
+            return
         assert tail.key is not None
         try:
-            data = await self.client.fetch(bucket, tail.key, expected=NOT_THERE)
+            await self.client.fetch(bucket, tail.key, buffer, expected=NOT_THERE)
         except S3Failure as failure:
             raise DataLost("Acknowledged bytes of the upload are not in the bucket any more") from failure
-        if len(data) != tail.size or (tail.checksum and self.kind.encode(self.kind.update(data, 0)) != tail.checksum):
+        if buffer.size != tail.size or (tail.checksum and self.kind.encode(buffer.value) != tail.checksum):
             raise DataLost("Acknowledged bytes of the upload have changed in the bucket")
-        return data

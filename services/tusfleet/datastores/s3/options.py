@@ -47,7 +47,7 @@ class S3Options:
         tags: tags of objects.
         acl: canned ACL of objects.
         buffer_memory: bytes of all buffers of this process together, at least two parts.
-        tail_cache: bytes of tails kept in memory for the next request.
+        tail_cache: bytes of buffers that may keep tails for the next request, while nobody else needs them.
         checkpoint_interval: seconds after which arrived bytes deserve a checkpoint; above 0.
         connect_timeout: seconds for a connection.
         read_timeout: longest silence of the service in seconds.

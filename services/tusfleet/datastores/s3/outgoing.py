@@ -2,41 +2,35 @@
 
 Bytes are copied once, into slabs. A buffer that is full becomes a part and goes on its way while the next one fills. At
 the end what is left becomes a part when it is large enough for one, a tail otherwise, and when it is all there is, the
-whole object. Bytes that are in a tail already go into the next part again, so the buffer begins with them: read from
-the record, from memory or from the tail's object once more bytes have come, and not before.
+whole object. Bytes are taken from the stream only when there is room for them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from tusfleet.datastores.s3.buffer import Buffer
 from tusfleet.datastores.s3.flight import Flight
+from tusfleet.datastores.s3.loading import Loading
+from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.numbers import Numbers
-from tusfleet.datastores.s3.objects import Workshop
-from tusfleet.datastores.s3.options import S3Options
 from tusfleet.datastores.s3.placement import Part, S3Placement, Tail
-from tusfleet.datastores.s3.sizes import Sizes
-from tusfleet.datastores.s3.slabs import Slab, SlabPool
 from tusfleet.datastores.s3.strays import Strays
-from tusfleet.datastores.s3.tails import TailCache
 from tusfleet.datastores.s3.transfer import Body
-from tusfleet.uploads.errors import DataLost, TooLarge, UploadError
+from tusfleet.datastores.s3.where import Where, verify
+from tusfleet.uploads.errors import TooLarge, UploadError
 from tusfleet.uploads.models import Checkpoint, Upload
+from tusfleet.uploads.ports import ByteStream
 
+BATCH_BYTES = 1024 * 1024
+"""Bytes taken of the stream at a time; there is room for as many as had arrived, be it still in the system."""
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What every append of one store works with."""
+SMALL_INLINE = 8 * 1024
+"""A silent connection may hold a tail of so many bytes, which its record has; a larger one is put into an object."""
 
-    options: S3Options
-    workshop: Workshop
-    sizes: Sizes
-    pool: SlabPool
-    cache: TailCache
+COPIES = 3
+"""What a byte of a tail in the record takes in memory: it is in the placement, and in base64 in the record."""
 
 
 class Outgoing:
@@ -49,63 +43,56 @@ class Outgoing:
         tentative: whether no checkpoint counts before the last one, which comes once the stream has ended.
         ring: is called when there may be something to do.
 
-    `pending` are bytes that were read and are not in the buffer yet; `ended` is set once no more will be.
+    `arrived` is about how many bytes the stream has, once that is known; `ended` is set once no more will come.
     """
 
     __slots__ = (
-        "_clock", "_durable", "_flight", "_line", "_means", "_news", "_nonce", "_numbers", "_ring", "_start", "_strays",
-        "_tails", "_tentative", "_told", "_upload", "_workshop", "_written", "buffer", "ended", "failure", "holder",
-        "parked", "pending", "placement", "since",
+        "_beside", "_flight", "_means", "_news", "_nonce", "_numbers", "_start", "_strays", "_tails", "_tentative",
+        "_told", "_upload", "_where", "_workshop", "_written", "arrived", "ended", "failure", "loading",
     )  # fmt: skip
 
     def __init__(self, means: Means, upload: Upload, nonce: str, ring: Callable[[], None], *, tentative: bool) -> None:
         placement = S3Placement.of(upload.placement)
-        _verify(means, upload, placement)
+        verify(means, upload, placement)
         self._workshop = workshop = means.workshop.of(placement)
-        self.placement = placement = replace(placement, algorithm=workshop.algorithm)
+        placement = replace(placement, algorithm=workshop.algorithm)
         self._means = means
-        self._upload = replace(upload, placement={})  # a silent client would hold the bytes in it
+        self._upload = upload = replace(upload, placement={})  # a silent client would hold the bytes in it
         self._nonce = nonce
-        self._ring = ring
         self._tentative = tentative
         self._start = placement if tentative else S3Placement()
         # What the last checkpoint told, and whether the placement tells of something that none has.
         self._told = placement
         self._news = False
-        self._clock = asyncio.get_running_loop().time
-        self.holder = means.pool.holder(ring)
-        self.buffer = Buffer(self.holder, workshop.kind, means.pool.slab_bytes)
+        self.loading = Loading(means, workshop, placement.tail, ring)
         self._flight = Flight(workshop, upload, placement, ring)
         self._numbers = Numbers(
             placement, upload.fence, upload.follows, means.sizes.most, 2 * means.options.concurrency
         )
+        self._where = Where(means, upload.length, self.loading, self._flight, self._numbers, placement)
         self._strays = Strays(workshop.client, self._flight.bucket, placement.strays)
-        self._line: asyncio.Future[list[Slab]] | None = None
-        self.pending: deque[memoryview] = deque()
-        # The tail, while its bytes are not in the buffer; and how many of those in the buffer are durable in it.
-        self.parked = placement.tail
-        self._durable = 0
-        # When the first byte came that is in the buffer and in no tail (seconds of the loop).
-        self.since: float | None = None
         self._tails = 0
         self._written = False
+        self.arrived = 0
         self.ended = False
         self.failure: UploadError | None = None
+        self._beside = 0 if placement.tail is None or placement.tail.data is None else COPIES * placement.tail.size
+        means.pool.come()
+        means.pool.charge(self._beside)
 
     @property
-    def unsafe(self) -> int:
-        """Bytes in the buffer that are nowhere else."""
-        return self.buffer.size - self._durable
+    def placement(self) -> S3Placement:
+        """What is stored, whether or not a checkpoint has told of it."""
+        return self._where.placement
 
-    @property
-    def told_tail(self) -> int:
-        """Bytes in the buffer that are in a tail too."""
-        return self._durable
+    @placement.setter
+    def placement(self, placement: S3Placement) -> None:
+        self._where.placement = placement
 
     @property
     def still(self) -> bool:
         """Whether nothing is under way, and nothing is held or waited for."""
-        return not self._flight and self.buffer.empty and not self.pending and self._line is None
+        return not self._flight and self.loading.idle and not self.arrived
 
     @property
     def under_way(self) -> bool:
@@ -120,15 +107,17 @@ class Outgoing:
     @property
     def done(self) -> bool:
         """Whether everything is stored, and nothing more will come."""
-        return self.ended and not self._flight and not self.pending and not self.unsafe
+        return self.ended and not self._flight and not self.loading.unsafe
 
     async def close(self) -> None:
         """Let go of everything; nothing is under way any more when it returns."""
         try:
             await self._flight.close()
         finally:
-            self._leave_line()
-            self.buffer.clear()
+            self.loading.leave_line()
+            self.loading.clear()
+            self._leave(0)
+            self._means.pool.gone()
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -175,9 +164,11 @@ class Outgoing:
 
     def _tail_stored(self, tail: Tail) -> None:
         self.placement = replace(self.placement, bucket=self._flight.bucket).with_tail(tail)
-        if self.ended and tail.key is not None and self.buffer.size == tail.size:
-            self._means.cache.keep(tail.key, self.buffer.body().joined())
-        self._park(tail)
+        loading = self.loading
+        if loading.parked is None and not self.ended and not loading.holder.pressed:
+            loading.safe()  # the next bytes go behind it
+        else:
+            loading.park(tail, keep=self.ended)
         self._news = True
 
     def _checkpoint(self) -> Checkpoint:
@@ -192,145 +183,46 @@ class Outgoing:
     def committed(self) -> None:
         """Take note that the checkpoint given last has been dealt with."""
         self._numbers.committed(self._told)
+        tail = self._told.tail
+        if tail is None or tail.data is None:
+            self._leave(0)
 
     # Bytes in
 
-    async def fill(self) -> None:
-        """Move what is pending into the buffer, and send it on part by part, as far as there is room."""
-        while self.pending and not self._flight.with_tail and self.failure is None:
-            if self.parked is not None:
-                if not await self._take_back(self.parked):
+    async def fill(self, stream: ByteStream) -> None:
+        """Move what has arrived into the buffer, and send it on part by part, as far as there is room."""
+        loading, where = self.loading, self._where
+        while self.arrived and not self._flight.with_tail and self.failure is None:
+            if loading.parked is not None:
+                if not await loading.take_back(self._flight.bucket, loading.parked, where.wanted(self.arrived)):
                     return
-            elif self.buffer.size >= self._full and not self._whole_only:
+            elif where.full:
                 if not self._seal():
                     return
-            elif not self._copy():
+            elif loading.room(1 if loading.buffer.room else where.wanted(self.arrived)):
+                self.ended = not await loading.take(stream, min(loading.buffer.room, where.wanted(BATCH_BYTES)))
+                self.arrived = 0
+            else:
                 return
-        if (
-            self.buffer.size >= self._full
-            and self._more_to_come
-            and not self._flight.with_tail
-            and self.failure is None
-        ):
-            self._seal()  # it need not wait for the next bytes to know that it is not the last
-
-    def _copy(self) -> bool:
-        """Fill what room there is, of more slabs if need be; False when there is none."""
-        if not self.buffer.room:
-            slabs = self._slabs(self._wanted)
-            if slabs is None:
-                return False
-            self.buffer.grow(slabs)
-        room = self.buffer.room if self._whole_only else min(self.buffer.room, self._full - self.buffer.size)
-        chunk = self.pending[0]
-        done = self.buffer.write(chunk[:room])
-        if done == len(chunk):
-            self.pending.popleft()
-        else:
-            self.pending[0] = chunk[done:]
-        if self.since is None:
-            self.since = self._clock()
-        return True
-
-    async def _take_back(self, tail: Tail) -> bool:
-        """Put the bytes of the tail at the beginning of the buffer; False when there is no room yet."""
-        # With room for what comes after it: somebody else may need the memory the next moment, and whoever has to put a
-        # tail away that is no longer than before has got nowhere.
-        slabs = self._slabs(self._wanted)
-        if slabs is None:
-            return False
-        self.buffer.grow(slabs)
-        data = None if tail.key is None else self._means.cache.take(tail.key)
-        if data is None:
-            data = await self._workshop.read_tail(self._flight.bucket, tail)
-        self.buffer.write(data)
-        self._durable = tail.size
-        self.parked = None
-        return True
-
-    @property
-    def _wanted(self) -> int:
-        """Slabs that the pending bytes need, as far as they go into one part; with those of a tail that comes first."""
-        size = 0 if self.parked is None else self.parked.size
-        waiting = sum(map(len, self.pending))
-        if not self._whole_only:
-            waiting = max(1, min(waiting, self._full - self.buffer.size - size))
-        return self.buffer.slabs_for(size + waiting)
-
-    def _slabs(self, count: int) -> list[Slab] | None:
-        """Slabs for the buffer; None while they are waited for."""
-        if self._line is None:
-            slabs = self.holder.take(count)
-            if slabs is not None:
-                return slabs
-            self._line = self.holder.wait(count)
-            self._line.add_done_callback(lambda _: self._ring())
-        if not self._line.done():
-            return None
-        slabs, self._line = self._line.result(), None
-        return slabs
-
-    def _leave_line(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            self.holder.abandon(line)
+        # It need not wait for the next bytes to know that it is not the last.
+        more = not self.ended and where.expected
+        if where.full and more and not self._flight.with_tail and self.failure is None:
+            self._seal()
 
     # Bytes out
-
-    @property
-    def _stored(self) -> int:
-        """Bytes in parts, those under way too."""
-        return self.placement.stored + self._flight.size
-
-    @property
-    def _position(self) -> int:
-        """Bytes below the end of the buffer."""
-        return self._stored + (self.buffer.size if self.parked is None else self.parked.size)
-
-    @property
-    def _full(self) -> int:
-        return self._means.sizes.full_part(
-            self._upload.length, self._stored, self._numbers.next, self.placement.part_size
-        )
-
-    @property
-    def _in_parts(self) -> bool:
-        return self._flight.multipart is not None or self._flight.parts > 0
-
-    @property
-    def _whole_only(self) -> bool:
-        """Whether all bytes of the upload will fit into one buffer, so that it never needs parts."""
-        length = self._upload.length
-        return length is not None and length <= self._means.options.part_size and not self._in_parts
-
-    @property
-    def _more_to_come(self) -> bool:
-        return not self.ended and self._upload.length is not None and self._position < self._upload.length
-
-    @property
-    def _is_part(self) -> bool:
-        """Whether the buffer, if it has to go now, is a part rather than a tail."""
-        if self._whole_only:
-            return False
-        if self._position == self._upload.length and self.ended and self._in_parts:
-            return True
-        sizes, number = self._means.sizes, self._numbers.next
-        return self.buffer.size >= sizes.least_part(self._upload.length, self._stored, number, self.placement.part_size)
 
     def _seal(self) -> bool:
         """Send the buffer as a part; False when that has to wait for others, or for a number."""
         if self._flight.parts >= self._means.options.concurrency or not self._numbers.free:
             return False
         if self._means.options.equal_parts and self.placement.part_size is None:
-            self.placement = replace(self.placement, part_size=self._full)
+            self.placement = replace(self.placement, part_size=self._where.part_bytes)
         try:
             number = self._numbers.take()
         except TooLarge as error:
             self.failure = error
             return False
-        self._flight.send_part(number, self.buffer.detach(), self.placement)
-        self._durable = 0
-        self.since = None
+        self._flight.send_part(number, self.loading.detach(), self.placement)
         return True
 
     def note(self, *, wanted: bool) -> Checkpoint | None:
@@ -341,8 +233,7 @@ class Outgoing:
         """
         if self._numbers.free or (self._flight and not self._tentative) or self._flight.with_tail:
             return None
-        full = self.buffer.size >= self._full and not self._whole_only
-        if not full and not (wanted and self.unsafe and self._is_part):
+        if not self._where.full and not (wanted and self.loading.unsafe and self._where.is_part(ended=self.ended)):
             return None
         placement = self._numbers.write(self._start if self._tentative else self.placement, quiet=False)
         self._start = self._told = placement
@@ -353,82 +244,77 @@ class Outgoing:
     async def conclude(self) -> Checkpoint | None:
         """Put away what is left at the end of the stream; a checkpoint when that was done at once."""
         await self._strays.settle()
-        if not self.unsafe:
+        if not self.loading.unsafe:
             return None
-        if self._position == self._upload.length and not self._in_parts:
+        if self._where.position == self._upload.length and not self._where.in_parts:
             return await self._make_whole()
         return self.store_rest()
 
     async def _make_whole(self) -> Checkpoint:
-        load = self.buffer.detach()
+        load = self.loading.detach()
         try:
             placement = self._strays.without_freed(self.placement)
             self.placement = await self._workshop.put_whole(self._upload, placement, load.body, load.value)
         finally:
             load.release()
-        self._durable = 0
-        self.since = None
         # With strays there is something left to do, which only a commit allows: then `finish` is asked for once more.
         return Checkpoint(self.placement.size, self.placement.json(), whole=not self.placement.strays)
 
     def store_rest(self) -> Checkpoint | None:
         """Store the buffer so that it need not be held: in the record, as a part, or as a tail."""
-        self._leave_line()
-        if not self.unsafe:
-            self.let_go()
-        elif self.buffer.size <= self._means.options.tail_inline_max and (self.ended or not self._tentative):
+        loading = self.loading
+        loading.leave_line()
+        if not loading.unsafe:
+            self.let_go(keep=False)
+        elif (self.ended or not self._tentative) and self.may_inline():
             # With parts before it on their way it comes after them.
             return None if self._flight else self.inline()
-        elif self._is_part:
+        elif self._where.is_part(ended=self.ended):
             self._seal()
         else:
-            self._flight.send_tail(self._tail_key(), self.buffer.body(), self.buffer.value)
+            self._flight.send_tail(self._tail_key(), loading.buffer.body(), loading.buffer.value)
         return None
 
+    def may_inline(self) -> bool:
+        """Whether the buffer may go into the record: it is small, and memory has room for copies of it."""
+        size = self.loading.buffer.size
+        if size > self._means.options.tail_inline_max:
+            return False
+        if self.ended or size <= SMALL_INLINE:
+            return True
+        more = COPIES * size - self._beside
+        if more > 0 and not self._means.pool.admit(more):
+            return False
+        self._beside += max(0, more)
+        return True
+
     def inline(self, *, hold: bool = False) -> Checkpoint:
-        """Put the buffer into the record; `hold` it too when more is expected soon."""
-        kind = self._workshop.kind
-        tail = Tail(self.buffer.size, kind.encode(self.buffer.value), self.buffer.body().joined())
+        """Put the buffer into the record, which it `may`; `hold` it too when more is expected soon."""
+        loading, kind = self.loading, self._workshop.kind
+        tail = Tail(loading.buffer.size, kind.encode(loading.buffer.value), loading.buffer.body().joined())
         self.placement = self.placement.with_tail(tail)
         if hold:
-            self._durable = self.buffer.size
-            self.since = None
+            loading.safe()
         else:
-            self._park(tail)
+            loading.park(tail)
         return self._checkpoint()
 
-    def let_go(self) -> None:
-        """Hold no bytes that are in a tail: they are read again when more come."""
+    def _leave(self, size: int) -> None:
+        """Count copies of `size` bytes as all there are."""
+        if self._beside > size:
+            self._means.pool.leave(self._beside - size)
+            self._beside = size
+
+    def let_go(self, *, keep: bool = True) -> None:
+        """Hold no bytes that are in a tail: they come back when more do."""
         tail = self.placement.tail
-        if tail is None or self.unsafe or not self.buffer.size:
-            return
-        if tail.key is not None:
-            self._means.cache.keep(tail.key, self.buffer.body().joined())
-        self._park(tail)
+        if tail is not None and not self.loading.unsafe and self.loading.buffer.size:
+            self.loading.park(tail, keep=keep)
 
     def unburden(self, data: bytes) -> None:
         """Move a tail from the record, which this request holds in memory, into an object."""
         self._flight.send_tail(self._tail_key(), Body.of(data), self._workshop.kind.update(data, 0))
 
-    def _park(self, tail: Tail) -> None:
-        self.buffer.clear()
-        self._durable = 0
-        self.since = None
-        self.parked = tail
-        self._ring()  # what is pending may have waited for the room
-
     def _tail_key(self) -> str:
         self._tails += 1
         return self._workshop.naming.tail(self._upload, self._nonce, self._tails)
-
-
-def _verify(means: Means, upload: Upload, placement: S3Placement) -> None:
-    """Check that the placement has the bytes that the record counts, and that there is room for the others."""
-    if placement.size != upload.offset or placement.whole is not None:
-        raise DataLost("The record of the upload tells of other bytes than were stored")
-    capacity = means.sizes.capacity(upload.length)
-    if upload.length is not None and upload.length > capacity:
-        raise TooLarge(
-            f"An upload of {upload.length} bytes needs larger parts than memory allows, which is good for {capacity}; "
-            "a larger buffer_memory lifts that"
-        )

@@ -4,6 +4,7 @@ There is one pool per process and no other memory for bytes, so that a process n
 clients it has. Whoever finds none left waits in line: the first in line gets what is given back until it has all that
 it asked for, so everybody's turn comes. As long as what is on its way does not suffice for those who wait, the holders
 that have been still for longest are asked to put their bytes away: slow clients never hold memory against fast ones.
+What is kept only because there was room, tails that may be wanted again, goes before anybody waits.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ KEPT = 64
 ABREAST = 8
 """Bytes are put away for so many of those who wait at once: enough to keep S3 busy, and few enough that who has just
 got its memory is not the next to be asked for it."""
+
+
+BESIDE = 8
+"""Copies of bytes outside of slabs may take this part of the memory."""
+
+CLIENT_BYTES = 16 * 1024
+"""What every client that is being served takes for itself, with its connection; it takes room from slabs too."""
 
 
 class Holder:
@@ -56,6 +64,10 @@ class Holder:
     def abandon(self, waiting: asyncio.Future[list[Slab]]) -> None:
         """Leave the line; what had been set aside goes to the next one."""
         self._pool.abandon(self, waiting)
+
+    def adopt(self, count: int) -> None:
+        """Take note that `count` slabs which were `sent` are in the buffer of this holder now."""
+        self._pool.adopt(self, count)
 
     def sent(self, count: int) -> None:
         """Take note that `count` slabs are on their way: they come back by themselves and need no asking for."""
@@ -96,24 +108,71 @@ class SlabPool:
         self.slab_bytes = slab_bytes
         self.limit = max(1, memory // slab_bytes)
         self.used = 0
+        self.beside = 0
+        """Bytes of copies outside of slabs; they take room from them."""
+        self._clients = 0
         self._buffered = 0
         self._free: list[Slab] = []
         self._line: deque[_Waiter] = deque()
         # Holders with bytes in their buffers, the stillest first.
         self._holders: OrderedDict[Holder, None] = OrderedDict()
+        self._forget: Callable[[], list[Slab]] = list
+        self.kept = 0
+        """Slabs of those in use that `keep` has got."""
+
+    def keep(self, forget: Callable[[], list[Slab]]) -> None:
+        """Have `forget` asked for the slabs of something that is kept only while there is room; none when there is
+        nothing left. Whoever keeps it counts `kept`.
+        """
+        self._forget = forget
 
     def holder(self, asked: Callable[[], None]) -> Holder:
         """A new claim, which holds nothing yet."""
         return Holder(self, asked)
+
+    def come(self) -> None:
+        """Count one client more, until it is `gone`."""
+        self._clients += 1
+        self._trim()
+
+    def gone(self) -> None:
+        """Count one client less."""
+        self._clients -= 1
+        self._serve()
+
+    @property
+    def most(self) -> int:
+        """Slabs that there may be now: fewer with many clients and copies, but three quarters at least."""
+        outside = self.beside + self._clients * CLIENT_BYTES
+        return self.limit - min(outside // self.slab_bytes, self.limit // 4)
 
     @property
     def waiting(self) -> int:
         """How many wait in line."""
         return len(self._line)
 
+    def admit(self, size: int) -> bool:
+        """Whether there is room for `size` bytes more outside of slabs; they count until `leave` then."""
+        if self._line or self.beside + size > self.limit * self.slab_bytes // BESIDE:
+            return False
+        self.beside += size
+        if not self._room(0):
+            self.beside -= size
+            return False
+        return True
+
+    def charge(self, size: int) -> None:
+        """Count `size` bytes that are outside of slabs already."""
+        self.beside += size
+
+    def leave(self, size: int) -> None:
+        """Count `size` bytes less outside of slabs."""
+        self.beside -= size
+        self._serve()
+
     def take(self, holder: Holder, count: int) -> list[Slab] | None:
         """See `Holder.take`."""
-        if self._line or self.used + count > self.limit:
+        if self._line or not self._room(count):
             return None
         return self._hand_out(holder, [self._slab() for _ in range(count)])
 
@@ -148,6 +207,13 @@ class SlabPool:
         if holder in self._holders:
             self._holders.move_to_end(holder)
 
+    def adopt(self, holder: Holder, count: int) -> None:
+        """See `Holder.adopt`."""
+        holder.buffered += count
+        self._buffered += count
+        self._holders[holder] = None
+        self._holders.move_to_end(holder)
+
     def sent(self, holder: Holder, count: int) -> None:
         """See `Holder.sent`; a holder that has nothing left to put away is not asked any more."""
         holder.buffered -= count
@@ -163,14 +229,23 @@ class SlabPool:
     def _back(self, slabs: list[Slab]) -> None:
         self.used -= len(slabs)
         self._free.extend(slabs)
+        self._trim()
+
+    def _trim(self) -> None:
         # Some view may be left in a connection that is being closed: the last one to let go gives the memory back.
-        del self._free[self.used + KEPT :]
+        del self._free[max(0, min(self.used + KEPT, self.most - self.used)) :]
+
+    def _room(self, count: int) -> bool:
+        """Whether there are so many slabs, once what is kept for nobody is forgotten."""
+        while self.used + count > self.most:
+            forgotten = self._forget()
+            if not forgotten:
+                return False
+            self._back(forgotten)
+        return True
 
     def _hand_out(self, holder: Holder, slabs: list[Slab]) -> list[Slab]:
-        holder.buffered += len(slabs)
-        self._buffered += len(slabs)
-        self._holders[holder] = None
-        self._holders.move_to_end(holder)
+        self.adopt(holder, len(slabs))
         return slabs
 
     def _serve(self) -> None:
@@ -181,7 +256,7 @@ class SlabPool:
                 self._line.popleft()
                 self._back(first.slabs)
                 continue
-            while len(first.slabs) < first.count and self.used < self.limit:
+            while len(first.slabs) < first.count and self._room(1):
                 first.slabs.append(self._slab())
             if len(first.slabs) < first.count:
                 break
@@ -194,7 +269,7 @@ class SlabPool:
         """Have the stillest holders put away what the first in line need beyond what comes back by itself."""
         first = list(islice(self._line, ABREAST))
         on_their_way = self.used - self._buffered - sum(len(waiter.slabs) for waiter in first)
-        missing = sum(waiter.count - len(waiter.slabs) for waiter in first) - on_their_way
+        missing = sum(waiter.count - len(waiter.slabs) for waiter in first) + self.used - self.most - on_their_way
         for holder in self._holders:
             if missing <= 0:
                 return

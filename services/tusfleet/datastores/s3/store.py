@@ -8,18 +8,12 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 
 from tusfleet.datastores.s3 import finishing, freeing, leftovers, presigned, reading
 from tusfleet.datastores.s3.appending import Appending
-from tusfleet.datastores.s3.checksums import NAMES, checksum
 from tusfleet.datastores.s3.client import S3Client
 from tusfleet.datastores.s3.copying import Copying
-from tusfleet.datastores.s3.naming import Naming
-from tusfleet.datastores.s3.objects import Workshop
+from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.options import S3Options
-from tusfleet.datastores.s3.outgoing import Means
 from tusfleet.datastores.s3.placement import S3Placement
 from tusfleet.datastores.s3.probing import Probing
-from tusfleet.datastores.s3.sizes import Sizes
-from tusfleet.datastores.s3.slabs import SlabPool
-from tusfleet.datastores.s3.tails import TailCache
 from tusfleet.datastores.s3.watching import MetricsWatch
 from tusfleet.observability.metrics import Metrics
 from tusfleet.uploads.errors import DataLost
@@ -51,17 +45,14 @@ class S3DataStore:
             ValueError: the checksum needs a package that is not installed.
             Unavailable: there are no credentials.
         """
-        # Without one of theirs a CRC is computed all the same: it tells whose bytes an object has.
-        kind = checksum(NAMES[0] if options.checksum == "none" else options.checksum)
-        assert kind is not None
         watch = None if metrics is None else MetricsWatch(metrics)
         async with S3Client(options, watch) as client:
-            workshop = Workshop(client, Naming(options), kind, options.checksum != "none")
-            pool = SlabPool(options.buffer_memory)
+            means = Means.of(client)
+            pool = means.pool
             if metrics is not None:
-                metrics.buffer_bytes.set_function(lambda: pool.used * pool.slab_bytes)
+                metrics.buffer_bytes.set_function(lambda: (pool.used - pool.kept) * pool.slab_bytes)
                 metrics.buffer_waits.set_function(lambda: pool.waiting)
-            yield cls(Means(options, workshop, Sizes.of(options), pool, TailCache(options.tail_cache)))
+            yield cls(means)
 
     async def append(self, upload: Upload, stream: ByteStream) -> AsyncGenerator[Checkpoint, None]:
         """See `DataStore.append`."""

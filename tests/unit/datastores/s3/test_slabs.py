@@ -9,7 +9,8 @@ import pytest
 
 from tusfleet.datastores.s3.buffer import Buffer
 from tusfleet.datastores.s3.checksums import Checksum, checksum
-from tusfleet.datastores.s3.slabs import KEPT, Holder, Slab, SlabPool
+from tusfleet.datastores.s3.slabs import CLIENT_BYTES, KEPT, Holder, Slab, SlabPool
+from tusfleet.datastores.s3.tails import TailCache
 
 pytestmark = pytest.mark.anyio
 
@@ -167,3 +168,85 @@ async def test_a_buffer_takes_no_more_than_it_has_room_for(claim: Callable[[], C
     assert buffer.write(bytes(SLAB + 5)) == SLAB
     buffer.clear()
     assert mine.holder.buffered == 0
+
+
+def loaded(pool: SlabPool, content: bytes) -> Buffer:
+    """A buffer that has these bytes."""
+    buffer = Buffer(Claim(pool).holder, crc32(), SLAB)
+    slabs = buffer.holder.take(buffer.slabs_for(len(content)))
+    assert slabs is not None
+    buffer.grow(slabs)
+    buffer.write(content)
+    return buffer
+
+
+async def test_a_tail_is_kept_in_its_slabs_and_comes_back_uncopied(pool: SlabPool) -> None:
+    cache = TailCache(pool, 4 * SLAB)
+    content = bytes(range(256)) * 20
+    buffer = loaded(pool, content)
+    slabs = list(buffer._slabs)
+    cache.keep("a", buffer)
+    assert (buffer.empty, pool.used, pool.kept) == (True, 2, 2)
+    other = Buffer(Claim(pool).holder, crc32(), SLAB)
+    assert cache.restore("a", other)
+    assert not cache.restore("a", other)
+    assert (other.body().joined(), other.value, other._slabs) == (content, crc32().update(content, 0), slabs)
+    assert (pool.used, pool.kept, other.holder.buffered) == (2, 0, 2)
+    other.clear()
+    assert pool.used == 0
+
+
+async def test_tails_that_are_kept_give_way_before_anybody_waits(pool: SlabPool, claim: Callable[[], Claim]) -> None:
+    cache = TailCache(pool, 4 * SLAB)
+    for key in "abcd":
+        cache.keep(key, loaded(pool, b"x"))
+    assert (pool.used, pool.kept) == (4, 4)
+    claim().take(2)
+    assert (pool.used, pool.kept) == (4, 2)
+    buffer = Buffer(claim().holder, crc32(), SLAB)
+    assert [cache.restore(key, buffer) for key in "ab"] == [False, False], "the oldest goes first"
+    assert len(await claim().holder.wait(2)) == 2
+    assert pool.kept == 0
+    assert not cache.restore("d", buffer)
+
+
+async def test_no_more_tails_are_kept_than_may_be(pool: SlabPool) -> None:
+    cache = TailCache(pool, 2 * SLAB)
+    for key in "abc":
+        cache.keep(key, loaded(pool, b"x"))
+    assert (pool.used, pool.kept) == (2, 2)
+    none = TailCache(SlabPool(4 * SLAB, SLAB), 0)
+    none.keep("a", loaded(none._pool, b"x"))
+    assert none._pool.used == 0
+
+
+async def test_copies_and_clients_take_room_from_slabs() -> None:
+    pool = SlabPool(1000 * SLAB, SLAB)
+    assert pool.admit(100 * SLAB)
+    assert pool.most == 900
+    assert not pool.admit(100 * SLAB), "more than their part"
+    for _ in range(10):
+        pool.come()
+    assert pool.most == 900 - 10 * CLIENT_BYTES // SLAB
+    holder = Claim(pool).take(pool.most)
+    assert holder.holder.take(1) is None
+    assert not pool.admit(SLAB)
+    waiting = Claim(pool).holder.wait(1)
+    assert not waiting.done()
+    pool.leave(100 * SLAB)
+    assert waiting.done()
+    for _ in range(100_000):
+        pool.come()
+    assert pool.most == 750, "what is left serves everybody in turn"
+
+
+async def test_who_has_too_much_since_others_came_is_asked() -> None:
+    pool = SlabPool(100 * SLAB, SLAB)
+    claims = [Claim(pool).take(10) for _ in range(10)]
+    for _ in range(5):
+        pool.come()
+    waiting = Claim(pool).holder.wait(1)
+    assert sum(claim.asked for claim in claims) == 3, "for the one that is missing and 20 too many"
+    for claim in claims[:3]:
+        claim.give()
+    assert waiting.done()
