@@ -53,16 +53,21 @@ def cost_of_upload(pid: int, port: int, path: str, length: int) -> Cost:
 
 
 @contextmanager
-def stalled_uploads(port: int, path: str, count: int, sent: int) -> Iterator[list[str]]:
-    """`count` PATCH connections that stop after `sent` bytes of a larger body, and the paths of their uploads."""
+def stalled_uploads(
+    port: int, path: str, count: int, sent: int, length: int = _STALLED_UPLOAD_BYTES, seconds: float = _SECONDS
+) -> Iterator[list[str]]:
+    """`count` PATCH connections that stop after `sent` bytes of `length`, and the paths of their uploads.
+
+    `seconds` is the longest silence of the server.
+    """
     body = bytes(sent)
     with ExitStack() as stack:
-        creator = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)))
+        creator = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)))
         locations = []
         for _ in range(count):
-            location = _created(creator, path, _STALLED_UPLOAD_BYTES)
-            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=_SECONDS))
-            client.sendall(_patch_head(location, _STALLED_UPLOAD_BYTES) + body)
+            location = _created(creator, path, length)
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=seconds))
+            client.sendall(_patch_head(location, length) + body)
             locations.append(location)
         creator.close()
         yield locations

@@ -15,6 +15,7 @@ from types import FrameType
 
 from bench.load import Load
 from bench.measure import file_system, machine
+from bench.memory import measure as measure_memory
 from bench.peers import OURS, PEERS, available
 from bench.report import Circumstances, Results, render
 from bench.servers import Kind, Running, Server, ServerFailed, running
@@ -22,6 +23,10 @@ from bench.workloads import MIB, Sizes, Workload, WrongResult, workloads
 
 _RESULTS = Path(__file__).parent / "RESULTS.md"
 _QUICK = Sizes(bulk=256 * MIB, small_milliseconds=1000, stalled=(500,), beside=64 * MIB)
+_STALLED = (2000, 256 * MIB)
+_STALLED_QUICK = (400, 64 * MIB)
+"""Of the memory promise: stalled uploads, and `buffer_memory`."""
+
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
@@ -53,6 +58,11 @@ def main(arguments: list[str]) -> int:
             # After every round, so that what was measured survives an interruption.
             text = render(results, replace(circumstances, rounds=number), baseline)
             options.output.write_text(text, encoding="utf-8")
+    if not options.only or "memory" in options.only:
+        print("memory", file=sys.stderr, flush=True)
+        seen = measure_memory(*(_STALLED_QUICK if options.quick else _STALLED))
+        with options.output.open("a", encoding="utf-8") as output:
+            output.write(f"\n{seen.table()}\n")
     print(options.output.read_text(encoding="utf-8"))
     return 0
 
@@ -63,7 +73,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--rounds", type=_count, help="how often the servers take turns (default 5, with --quick 1)")
     add("--quick", action="store_true", help="a quarter of the bytes, one round: shows that all works")
-    add("--only", type=_list, default=[], help="workloads by the beginning of their names: P1,P3,P5,download")
+    add("--only", type=_list, default=[], help="workloads by the beginning of their names: P1,P3,P5,download,memory")
     add("--servers", type=_list, default=everybody, help=f"some of {','.join(everybody)}")
     add("--against", default="tusd", help="the server that ratios refer to (default tusd, else the first peer)")
     add("--disk", type=Path, default=Path("/var/tmp"), help="folder whose disk is used (default /var/tmp)")

@@ -11,34 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from bench.guards import create, send
-from bench.measure import connections, forget_peak, peak_resident_bytes
-from tests.failure.client import MIB, Wire, head, offset_of
+from bench.measure import connections
+from bench.memory import MIB, STALLED_BYTES, stalled_beside_a_fast_one
+from tests.failure.client import Wire, head, offset_of
 from tests.failure.client import create as created
-from tests.servers import Server, eventually, serving
+from tests.servers import Server, serving
 from tests.testbed.gateways import Gateway, on_s3
 from tests.testbed.redis_node import RedisNode
 from tests.testbed.redis_topologies import RedisTopology
 from tests.testbed.s3 import Bucket
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc, which only Linux has")
-
-STALLED_BYTES = 3 * MIB
-"""What each stalled client has sent of `LENGTH`: less than a part, so that S3 takes it only as a tail."""
-
-LENGTH = 8 * MIB
-
-SPARE = 100 * MIB
-"""What a process may need beside its buffers, with Python and the SDK of S3."""
-
-BESIDE_SLABS = 2 * MIB + 256 * 1024
-"""Most that one upload has outside of the buffers while it waits for room in them: a batch that was read, and what its
-connection had queued by the time reading was paused. It is what the target does not allow for: see the line printed."""
-
-MOST_SLABS = 16 * MIB
-"""Free slabs that are kept beyond those in use."""
-
-FAST_BYTES = 128 * MIB
 
 LEAST_SHARE = 0.25
 """Of its lone speed, which a fast client keeps beside stalled ones; 0.8 and more on a quiet machine, which a test
@@ -79,13 +62,6 @@ def gateway(folder: Path, redis: RedisNode, bucket: Bucket, *flags: str) -> Iter
             yield server
 
 
-def speed(server: Server) -> float:
-    """Bytes a second of one client that sends as fast as it can."""
-    began = time.monotonic()
-    assert send(server.port, create(server.port, server.path, FAST_BYTES), FAST_BYTES) == FAST_BYTES
-    return FAST_BYTES / (time.monotonic() - began)
-
-
 def stall(server: Server, stack: ExitStack, body: bytes, length: int) -> str:
     """A client that sends `body` and then nothing; gives the path of its upload."""
     path = created(server, length)
@@ -95,37 +71,17 @@ def stall(server: Server, stack: ExitStack, body: bytes, length: int) -> str:
     return path
 
 
-def stalled_beside_a_fast_one(server: Server, count: int, memory: int) -> None:
-    speed(server)  # what is loaded or opened once is no cost of the next one
-    alone = max(speed(server) for _ in range(2))
-    forget_peak(server.process.pid)
-    body = bytes(range(256)) * (STALLED_BYTES // 256)
-    with ExitStack() as stack:
-        paths = [stall(server, stack, body, LENGTH) for _ in range(count)]
-        eventually(lambda: connections(server.port).unread_bytes == 0, SECONDS)
-        slabs = shared_bytes(server)
-        beside = max(speed(server) for _ in range(2))
-        peak, standing = peak_resident_bytes(server.process.pid), connections(server.port).standing
+def promise(server: Server, count: int, memory: int) -> None:
+    with stalled_beside_a_fast_one(server.process.pid, server.port, server.path, count, memory) as (seen, paths):
+        standing = connections(server.port).standing
         assert standing >= count, f"only {standing} of {count} connections still stand"
         for path in (paths[0], paths[-1]):
             # Nothing that arrived is lost, wherever it had to be put.
             assert offset_of(head(server, path)) == STALLED_BYTES
-    target = memory + SPARE
-    print(
-        f"{count} stalled uploads of {STALLED_BYTES // MIB} MiB: at most {peak / MIB:.0f} MiB of memory, "
-        f"{slabs / MIB:.0f} of them in buffers, which may have {memory // MIB} (target {target // MIB} in all: "
-        f"{'met' if peak <= target else 'missed'}); "
-        f"a fast one {beside / MIB:.0f} MiB/s, alone {alone / MIB:.0f} MiB/s ({beside / alone:.0%})"
-    )
-    assert slabs <= memory + MOST_SLABS
-    assert peak <= target + count * BESIDE_SLABS
-    assert beside >= LEAST_SHARE * alone
-
-
-def shared_bytes(server: Server) -> int:
-    """Resident memory of slabs: they are mapped, and nothing else of a gateway is."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.partition("RssShmem:")[2].split()[0]) * 1024
+    print(seen.table())
+    assert seen.slabs <= memory
+    assert seen.peak <= seen.target
+    assert seen.share >= LEAST_SHARE
 
 
 @pytest.mark.long
@@ -134,7 +90,7 @@ def test_stalled_uploads_leave_memory_to_others(
 ) -> None:
     """The target at a fifth of its size, which takes seconds."""
     with gateway(tmp_path / "gateway", redis_alone, bucket, "--buffer-memory", str(64 * MIB)) as server:
-        stalled_beside_a_fast_one(server, 400, 64 * MIB)
+        promise(server, 400, 64 * MIB)
 
 
 @pytest.mark.long
@@ -144,7 +100,7 @@ def test_two_thousand_stalled_uploads_leave_memory_to_others(
 ) -> None:
     """The target in full: 6 GB in stalled uploads at the settings that a gateway has by itself."""
     with gateway(tmp_path / "gateway", redis_alone, bucket) as server:
-        stalled_beside_a_fast_one(server, 2000, 256 * MIB)
+        promise(server, 2000, 256 * MIB)
 
 
 def test_F05_slow_clients_block_nobody(tmp_path: Path, redis_alone: RedisNode, bucket: Bucket) -> None:
