@@ -56,9 +56,13 @@ class Life:
 
     async def patch(self, store: S3DataStore, *content: bytes, end: BodyEnd = BodyEnd.COMPLETE) -> None:
         """One request under one lease, with a finish when all bytes are there."""
-        self.lease()
         pieces = [piece[start : start + CHUNK] for piece in content for start in range(0, len(piece), CHUNK)]
-        async with aclosing(store.append(self.record, FakeStream(*pieces, end=end))) as checkpoints:
+        await self.stream(store, FakeStream(*pieces, end=end))
+
+    async def stream(self, store: S3DataStore, stream: FakeStream) -> None:
+        """The same with a body that comes as it likes."""
+        self.lease()
+        async with aclosing(store.append(self.record, stream)) as checkpoints:
             async for checkpoint in checkpoints:
                 self.commit(checkpoint)
         await self.finish(store)

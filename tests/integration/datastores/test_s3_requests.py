@@ -9,6 +9,7 @@ import pytest
 from tests.integration.datastores.s3_means import with_credentials
 from tests.integration.datastores.s3_uploads import Life, store_at
 from tests.kits.datastore import some_bytes
+from tests.kits.streams import FakeStream
 from tests.testbed.faults import S3Proxy
 from tests.testbed.s3 import S3Server
 
@@ -93,6 +94,30 @@ async def test_what_an_upload_costs(
     assert sum(counts.values()) <= row.most
     assert bucket.keys() == [life.key]
     assert bucket.multipart_uploads() == []
+
+
+async def test_a_slow_line_reads_no_tail_back(
+    s3_server: S3Server, s3_proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tails of a request that goes on, pauses, and is followed by another: all written, none read."""
+    with_credentials(s3_server, monkeypatch)
+    bucket = s3_server.bucket()
+    content = some_bytes(9 * MIB)
+    interval, step = 0.05, 128 * 1024
+    async with store_at(
+        s3_server, s3_proxy.endpoint, bucket.name, part_size=5 * MIB, checkpoint_interval=interval
+    ) as store:
+        life = Life(len(content))
+        for start in range(0, len(content), 3 * MIB):
+            pieces = [content[at : at + step] for at in range(start, start + 3 * MIB, step)]
+            paced = [item for piece in pieces for item in (piece, interval)]
+            paced.insert(len(paced) // 2, 20 * interval)  # so long that the request lets go of its bytes
+            await life.stream(store, FakeStream(*paced))
+            assert s3_proxy.counts()["PutObject"] >= 2
+        counts = s3_proxy.counts()
+    assert bucket.read(life.key) == content
+    assert "GetObject" not in counts
+    assert counts["UploadPart"] == 2
 
 
 async def test_ending_an_unfinished_upload_costs_two(
