@@ -35,19 +35,19 @@ class Latencies:
 
 
 @contextmanager
-def bystander(server: Server) -> Iterator[Latencies]:
-    """A client that asks about an upload of its own all the time."""
+def bystander(server: Server, asks: str | None = None) -> Iterator[Latencies]:
+    """A client that asks all the time, about an upload of its own or whatever it `asks` for."""
     found, stop = Latencies(), threading.Event()
     failures: list[BaseException] = []
-    path = create(server, KIB)
+    method, path = ("HEAD", create(server, KIB)) if asks is None else ("GET", asks)
 
     def watch() -> None:
         try:
             with Wire(server) as wire:
                 while not stop.wait(0.005):
                     started = time.monotonic()
-                    wire.request("HEAD", path, TUS)
-                    assert wire.read("HEAD").status == 200
+                    wire.request(method, path, TUS)
+                    assert wire.read(method).status == 200
                     found.seconds.append(time.monotonic() - started)
         except (AssertionError, OSError, EOFError) as failure:
             failures.append(failure)

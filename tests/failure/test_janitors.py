@@ -34,15 +34,6 @@ SPARE_SECONDS = 15.0
 
 FLAGS = ("--lease-ttl", f"{LEASE_SECONDS:g}s", "--sweep-interval", "50ms", "--tombstone-ttl", "1h")
 
-READ: dict[str, tuple[str | int, ...]] = {
-    "hash": ("HGETALL", "KEY"),
-    "list": ("LRANGE", "KEY", 0, -1),
-    "stream": ("XRANGE", "KEY", "-", "+"),
-    "string": ("GET", "KEY"),
-    "zset": ("ZRANGE", "KEY", 0, -1, "WITHSCORES"),
-}
-"""How all of a key is read, by its type."""
-
 LEADING = "tusfleet_janitor_leading"
 
 
@@ -185,9 +176,9 @@ def test_a_dry_run_tells_what_would_be_done_and_changes_nothing(
     stray.write_bytes(b"12345")
     os.utime(stray, (1, 1))
     gateway.stop()
-    before = keys(redis_alone), files(data), partials(data)
+    before = redis_alone.contents(), files(data), partials(data)
     status, report = outcome(run_once(backend, "--dry-run"))
-    assert (keys(redis_alone), files(data), partials(data)) == before
+    assert (redis_alone.contents(), files(data), partials(data)) == before
     assert status == 0
     assert report["dry_run"] is True
     assert report["expired"] == {"done": 3, "left": 0, "failed": 0, "bytes": 3 * KIB}
@@ -204,7 +195,7 @@ def test_a_dry_run_makes_no_store(tmp_path: Path, backend: Backend, redis_alone:
     out, err = process.communicate(timeout=SPARE_SECONDS)
     assert (process.returncode, out) == (1, "")
     assert "There is no store" in err
-    assert keys(redis_alone) == {}
+    assert redis_alone.contents() == {}
     assert not (tmp_path / "data").exists()
 
 
@@ -237,12 +228,6 @@ def workers(server: Server) -> list[int]:
     """The processes that the server has forked."""
     pid = server.process.pid
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def keys(node: RedisNode) -> dict[str, Any]:
-    """Everything that Redis holds, but for what runs out by itself."""
-    lasting = [key for key in node.ask("KEYS", "*") if node.ask("TTL", key) < 0]
-    return {key: node.ask(*(key if word == "KEY" else word for word in READ[node.ask("TYPE", key)])) for key in lasting}
 
 
 def run_once(backend: Backend, *flags: str) -> subprocess.Popen[str]:

@@ -24,6 +24,16 @@ CLIENT_SECONDS = 5.0
 """Longest wait for one answer."""
 
 
+READ: dict[str, tuple[str | int, ...]] = {
+    "hash": ("HGETALL", "KEY"),
+    "list": ("LRANGE", "KEY", 0, -1),
+    "stream": ("XRANGE", "KEY", "-", "+"),
+    "string": ("GET", "KEY"),
+    "zset": ("ZRANGE", "KEY", 0, -1, "WITHSCORES"),
+}
+"""How all of a key is read, by its type."""
+
+
 @dataclass(frozen=True)
 class Account:
     """A user with rights of its own (`rules` in the words of ACL SETUSER), and the password."""
@@ -104,6 +114,13 @@ class RedisNode:
     def flush(self) -> None:
         """Remove every key."""
         self.ask("FLUSHALL")
+
+    def contents(self) -> dict[str, Any]:
+        """All keys and what they hold, but for those that run out by themselves."""
+        lasting = [key for key in self.ask("KEYS", "*") if self.ask("TTL", key) < 0]
+        return {
+            key: self.ask(*(key if word == "KEY" else word for word in READ[self.ask("TYPE", key)])) for key in lasting
+        }
 
     def kill(self) -> None:
         """Kill it (SIGKILL)."""

@@ -18,7 +18,8 @@ pytest.register_assert_rewrite(
     "tests.failure.fleet.deaths", "tests.failure.fleet.passages", "tests.failure.fleet.troubles"
 )
 
-fixtures.BUILT_FOR |= {name: tuple(s3.SERVERS) for name in ("place", "lone_place", "s3_stores", "bucket_place")}
+for _name in ("place", "lone_place", "s3_stores", "bucket_place", "lone_bucket_place"):
+    fixtures.BUILT_FOR[_name] = tuple(s3.SERVERS)
 fixtures.BUILT_FOR["toxi"] = ("toxiproxy",)
 
 
@@ -73,6 +74,13 @@ def line(s3_kind: str, s3_stores: Stores) -> Iterator[S3Proxy]:
 def bucket_place(s3_kind: str, s3_stores: Stores, line: S3Proxy, shared_node: RedisTopology, tmp_path: Path) -> Place:
     """An empty bucket behind `line`, with an empty Redis."""
     return s3_stores.place(s3_kind, shared_node, tmp_path, line.endpoint)
+
+
+@pytest.fixture
+def lone_bucket_place(s3_kind: str, s3_stores: Stores, line: S3Proxy, redis_alone: RedisNode, tmp_path: Path) -> Place:
+    """The same with a Redis of this test alone."""
+    topology = RedisTopology("standalone", redis_alone.url, [redis_alone])
+    return s3_stores.place(s3_kind, topology, tmp_path, line.endpoint)
 
 
 @pytest.fixture
