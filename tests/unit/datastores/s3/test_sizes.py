@@ -43,6 +43,18 @@ def test_a_declared_length_fits_into_the_numbers(rules: Sizes, length: int) -> N
     assert not rules.equal or len(set(sizes[:-1])) <= 1
 
 
+@pytest.mark.parametrize("most", [984, 9_984])
+@pytest.mark.parametrize("part_size", [LEAST_PART, 8 * MIB, 64 * MIB])
+@pytest.mark.parametrize("equal", [False, True])
+def test_the_lengths_at_every_edge_fit_into_the_numbers(most: int, part_size: int, equal: bool) -> None:
+    """Where the size of parts begins to grow, where it is bounded, and at the end of the capacity."""
+    rules = Sizes(part_size, most, equal=equal)
+    planned = int(most * PLANNED)
+    edges = [planned * part_size, most * part_size, planned * LARGEST_PART, rules.capacity(1)]
+    for length in {min(edge + more, rules.capacity(1)) for edge in edges for more in (-MIB, -1, 0, 1, MIB)}:
+        assert sum(parts_of(rules, length, declared=True)) == length
+
+
 def test_an_unknown_length_reaches_the_largest_object() -> None:
     sizes = parts_of(PLAIN, LARGEST_OBJECT, declared=False)
     assert sum(sizes) == LARGEST_OBJECT
