@@ -8,17 +8,19 @@ renews learns that somebody waits. All time that decides anything is that of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from tusfleet.lockers._redis_held import Held
 from tusfleet.lockers._redis_lease import RedisLease
 from tusfleet.lockers._redis_turns import Turns
+from tusfleet.lockers._redis_wakes import Wakes
 from tusfleet.observability.metrics import Metrics
 from tusfleet.redis_shards.messages import Messages
 from tusfleet.redis_shards.records import upload_of
-from tusfleet.redis_shards.scripts import ACQUIRE, ASK, READ, RELEASE, RENEW
+from tusfleet.redis_shards.scripts import ACQUIRE, ASK, READ, RELEASE
 from tusfleet.redis_shards.shards import Shards
 from tusfleet.uploads.errors import Draining, Locked, StoreFull, Unavailable
 from tusfleet.uploads.ports import Standing
@@ -31,9 +33,6 @@ RENEW_EVERY = 2.5
 
 POLL = 0.25
 """Seconds after which who waits looks for itself: a message may be lost."""
-
-LOOKS = 10
-"""Looks at the own leases in the time between two renewals: one that has run out is told of as soon."""
 
 EXPIRED_MARGIN = 0.005
 """Seconds beyond the end of a dead holder's lease at which it is tried: the server counts in milliseconds."""
@@ -60,12 +59,10 @@ class RedisLocker:
         self._shards = shards
         self._layout = shards.layout
         self._ttl = ttl
-        self._renew_every = renew_every
         self._poll = poll
         self._metrics = metrics
-        self._leases: dict[str, RedisLease] = {}
-        self._by_id: dict[str, RedisLease] = {}
-        self._wakes: dict[str, set[asyncio.Event]] = {}
+        self._held = Held(shards, ttl, renew_every, metrics, self._give_back, self._spawn)
+        self._wakes = Wakes()
         self._turns = Turns()
         self._draining = False
         self._messages = Messages(shards, self._receive)
@@ -76,7 +73,7 @@ class RedisLocker:
     async def open(cls, shards: Shards, **options: Any) -> AsyncIterator[RedisLocker]:
         """A locker with what runs beside it: renewals, and listening for messages."""
         locker = cls(shards, **options)
-        beside = [asyncio.create_task(locker._watch()), asyncio.create_task(locker._messages.run())]
+        beside = [asyncio.create_task(locker._held.keep()), asyncio.create_task(locker._messages.run())]
         try:
             yield locker
         finally:
@@ -88,7 +85,7 @@ class RedisLocker:
     @property
     def held(self) -> int:
         """How many leases of this gateway are in force."""
-        return len(self._leases)
+        return len(self._held)
 
     async def listening(self) -> None:
         """Return once messages of other gateways are received."""
@@ -118,7 +115,7 @@ class RedisLocker:
         """The lease, and whether it was held by somebody else."""
         loop = asyncio.get_running_loop()
         waited = False
-        with self._woken(id) as wake:
+        with self._wakes.waiting(id) as wake:
             while True:
                 if self._draining:
                     raise Draining
@@ -127,10 +124,10 @@ class RedisLocker:
                 if isinstance(got, RedisLease):
                     return got, waited
                 waited = True
-                self._request(self._by_id.get(id))
+                self._held.request_id(id)
                 if loop.time() >= deadline:
                     raise Locked(_in_use(wait))
-                await _first(wake, min(self._poll, got + EXPIRED_MARGIN, deadline - loop.time()))
+                await wake.within(min(self._poll, got + EXPIRED_MARGIN, deadline - loop.time()))
 
     async def try_acquire(self, id: str) -> RedisLease | None:
         if self._draining:
@@ -148,37 +145,32 @@ class RedisLocker:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         seen = ""
-        with self._woken(id) as wake:
+        with self._wakes.waiting(id) as wake:
             while True:
                 wake.clear()
                 arguments = [self._layout.channels, self._shards.gateway, seen]
                 seen, left = await self._shards.run(ASK, [self._lease_key(id)], arguments)
                 if not seen:
                     return
-                self._request(self._by_id.get(id))
+                self._held.request_id(id)
                 if loop.time() >= deadline:
                     raise Locked(_in_use(wait))
-                await _first(wake, min(self._poll, left / 1000 + EXPIRED_MARGIN, deadline - loop.time()))
+                await wake.within(min(self._poll, left / 1000 + EXPIRED_MARGIN, deadline - loop.time()))
 
     def drain(self) -> None:
         self._draining = True
-        for lease in list(self._leases.values()):
-            lease.request()
+        self._held.request_all()
         self._turns.end(Draining)
-        for wakes in self._wakes.values():
-            for wake in wakes:
-                wake.set()
+        self._wakes.wake_all()
 
     def forget(self, lease: RedisLease) -> None:
         """Take note that a lease is over."""
-        self._leases.pop(lease.token, None)
-        if self._by_id.get(lease.id) is lease:
-            del self._by_id[lease.id]
-        self._wake(lease.id)
+        self._held.forget(lease)
+        self._wakes.wake(lease.id)
 
     async def give_back(self, lease: RedisLease) -> None:
         """Give a lease back; one that Redis does not take runs out by itself."""
-        self._leases.pop(lease.token, None)
+        self._held.drop(lease)
         task = self._spawn(self._give_back(lease.id, lease.token))
         try:
             await asyncio.shield(task)
@@ -206,7 +198,13 @@ class RedisLocker:
         token = self._shards.token()
         start = self._layout.start(self._layout.shard(id))
         keys = [f"{start}u:{id}", f"{start}parts:{id}", f"{start}lease:{id}", f"{start}fence"]
-        arguments: list[str | int] = [self._layout.channels, token, self._shards.gateway, self._milliseconds, int(asks)]
+        arguments: list[str | int] = [
+            self._layout.channels,
+            token,
+            self._shards.gateway,
+            int(self._ttl * 1000),
+            int(asks),
+        ]
         # Counted from before the request: the server keeps it for at least as long.
         good_until = asyncio.get_running_loop().time() + self._ttl
         try:
@@ -220,87 +218,17 @@ class RedisLocker:
         record, before = rest
         upload = replace(upload_of(id, *record), follows=int(before)) if record else None
         lease = RedisLease(self, id, token, int(value), upload, good_until)
-        self._leases[token] = self._by_id[id] = lease
+        self._held.add(lease)
         if self._draining:
             await lease.release()
             raise Draining
         return lease
 
-    async def _watch(self) -> None:
-        """Renew the leases of this gateway, and tell of those that have run out."""
-        loop = asyncio.get_running_loop()
-        renewing: asyncio.Task[None] | None = None
-        next_renewal = loop.time() + self._renew_every
-        while True:
-            await asyncio.sleep(self._renew_every / LOOKS)
-            now = loop.time()
-            for lease in [lease for lease in self._leases.values() if lease.good_until <= now]:
-                self._lose(lease)
-            if now >= next_renewal and (renewing is None or renewing.done()):
-                next_renewal = now + self._renew_every
-                renewing = self._spawn(self._renew_all())
-
-    async def _renew_all(self) -> None:
-        # All of them are given to Redis in one turn of the event loop, and so go as one pipeline.
-        await asyncio.gather(*(self._renew(lease) for lease in list(self._leases.values())))
-
-    async def _renew(self, lease: RedisLease) -> None:
-        good_until = asyncio.get_running_loop().time() + self._ttl
-        start = self._layout.start(self._layout.shard(lease.id))
-        keys = [f"{start}u:{lease.id}", f"{start}lease:{lease.id}"]
-        arguments: list[str | int] = [lease.token, self._shards.gateway, lease.fence, self._milliseconds]
-        try:
-            state = await self._shards.run(RENEW, keys, arguments, patience=self._renew_every)
-        except (Unavailable, StoreFull):
-            return  # tried again with the next renewal, until the lease has run out
-        if lease.over:
-            # Released meanwhile, and perhaps made anew by the renewal that came after that.
-            await self._give_back(lease.id, lease.token)
-        elif state == 0:
-            self._lose(lease)
-        else:
-            lease.good_until = good_until
-            if state == 2:
-                self._request(lease)
-
-    def _lose(self, lease: RedisLease) -> None:
-        self._leases.pop(lease.token, None)
-        if lease.lost or lease.over:
-            return
-        if self._metrics is not None:
-            self._metrics.leases_lost.inc()
-        lease.lose()
-
-    def _request(self, lease: RedisLease | None) -> None:
-        if lease is not None and lease.request() and self._metrics is not None:
-            self._metrics.preemptions.inc()
-
     def _receive(self, word: str, about: str) -> None:
         if word == "ask":
-            self._request(self._leases.get(about))
+            self._held.request(self._held.by_token.get(about))
         elif word == "free":
-            self._wake(about)
-
-    @contextmanager
-    def _woken(self, id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when `id` may be free."""
-        wake = asyncio.Event()
-        wakes = self._wakes.setdefault(id, set())
-        wakes.add(wake)
-        try:
-            yield wake
-        finally:
-            wakes.discard(wake)
-            if not wakes and self._wakes.get(id) is wakes:
-                del self._wakes[id]
-
-    def _wake(self, id: str) -> None:
-        for wake in self._wakes.get(id, ()):
-            wake.set()
-
-    @property
-    def _milliseconds(self) -> int:
-        return int(self._ttl * 1000)
+            self._wakes.wake(about)
 
     def _lease_key(self, id: str) -> str:
         return self._layout.key(self._layout.shard(id), f"lease:{id}")
@@ -314,15 +242,6 @@ class RedisLocker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def _first(wake: asyncio.Event, seconds: float) -> None:
-    """Return when the event is set, or after `seconds`."""
-    try:
-        async with asyncio.timeout(seconds):
-            await wake.wait()
-    except TimeoutError:
-        return
 
 
 async def _return(task: asyncio.Task[RedisLease | float]) -> None:

@@ -61,6 +61,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "infostores.redis:RedisInfoStore.usage",
         "infostores.redis:RedisInfoStore.outbox",
         "infostores.redis:RedisInfoStore.probe",
+        "infostores.redis:RedisInfoStore.warning",
     ),
     "at the start or the end of the process, not in a request": (
         "lockers.redis:RedisLocker.open",
@@ -69,11 +70,6 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "datastores.s3.store:S3DataStore.open",
         "datastores.s3.transfer:Direct.__aenter__",
         "datastores.s3.transfer:Direct.__aexit__",
-    ),
-    "beside the requests, again and again: kills at random moments come there (the random walk)": (
-        "lockers.redis:RedisLocker._watch",
-        "lockers.redis:RedisLocker._renew_all",
-        "lockers.redis:RedisLocker._renew",
     ),
     "of a request that was cancelled, or of a drain: nothing is held by it any more": (
         "lockers.redis:RedisLocker._ask_redis:lease.release",

@@ -34,7 +34,7 @@ async def pair(redis_topology: RedisTopology) -> AsyncIterator[tuple[Gateway, Ga
 
 def stop_renewing(gateway: Gateway) -> None:
     """Leave the leases of a gateway to themselves, as if it had died."""
-    gateway.locker._leases.clear()
+    gateway.locker._held.by_token.clear()
 
 
 async def seconds_of(lease: asyncio.Future[RedisLease]) -> tuple[RedisLease, float]:
@@ -84,13 +84,13 @@ async def test_a_holder_whose_lease_was_taken_is_refused_and_told(pair: tuple[Ga
     await one.info.insert(record("a"))
     held = await one.locker.acquire("a", SOON)
     assert held.upload is not None
-    leases = dict(one.locker._leases)
+    leases = dict(one.locker._held.by_token)
     stop_renewing(one)
     heir = await other.locker.acquire("a", SOON)
     assert heir.upload is not None
     told = asyncio.Event()
     held.on_request(told.set)
-    one.locker._leases.update(leases)  # the gateway wakes up
+    one.locker._held.by_token.update(leases)  # the gateway wakes up
     with pytest.raises(FenceLost):
         await one.info.commit(held.upload, held.fence, {"offset": 5}, [event("e", held.upload)])
     await asyncio.wait_for(told.wait(), SOON)

@@ -77,7 +77,7 @@ async def test_the_rule_is_enough(few_rights: RedisTopology) -> None:
             taken = await waiting
             assert taken.upload is not None
             assert but_for_parts(taken.upload) == but_for_parts(replace(changed, fence=taken.fence))
-            await asyncio.gather(*(other.locker._renew_all() for _ in range(2)))
+            await asyncio.gather(*(other.locker._held.renew_all() for _ in range(2)))
             assert not taken.lost
             await other.locker.settle("q", SOON)
             gone = {"state": State.TERMINATED, "ended_at": NOW, "expires_at": None, "length": None}
