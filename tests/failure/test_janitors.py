@@ -32,6 +32,9 @@ TAKEOVER_SECONDS = LEASE_SECONDS + 1.0
 SPARE_SECONDS = 15.0
 """What a busy machine may add to anything."""
 
+PAUSE_SECONDS = 60
+"""Longest wait of janitors that are to begin at the same moment."""
+
 FLAGS = ("--lease-ttl", f"{LEASE_SECONDS:g}s", "--sweep-interval", "50ms", "--tombstone-ttl", "1h")
 
 LEADING = "tusfleet_janitor_leading"
@@ -133,17 +136,32 @@ def test_a_frozen_leader_is_replaced_and_harms_nothing_when_it_wakes(
             assert [complaints(one) for one in (first, second)] == [[], []]
 
 
-@pytest.mark.long
-def test_two_that_both_believe_to_lead_do_everything_once(tmp_path: Path, backend: Backend, gateway: Server) -> None:
+def test_two_that_both_believe_to_lead_do_everything_once(
+    tmp_path: Path, backend: Backend, gateway: Server, redis_alone: RedisNode
+) -> None:
     all_overdue(gateway, backlog(gateway, 200))
     finished = create(gateway, KIB, body=b"f" * KIB)
-    reports = [outcome(one) for one in [run_once(backend) for _ in range(2)]]
+    redis_alone.ask("ACL", "SETUSER", "second", "on", ">password", "~*", "&*", "+@all")
+    patient = ("--redis-timeout", f"{PAUSE_SECONDS}s", "--redis-patience", f"{PAUSE_SECONDS}s")
+    # Both come as far as their first change, and are let go at the same moment.
+    redis_alone.ask("CLIENT", "PAUSE", PAUSE_SECONDS * 1000, "WRITE")
+    address = f"redis://second:password@{redis_alone.address}/0"
+    other = on_disk(RedisTopology("standalone", address, [redis_alone]), tmp_path / "data")
+    both = [run_once(one, *patient) for one in (backend, other)]
+    eventually(lambda: paused(redis_alone) == {"default", "second"}, PAUSE_SECONDS)
+    redis_alone.ask("CLIENT", "UNPAUSE")
+    reports = [outcome(one) for one in both]
     assert [status for status, _ in reports] == [0, 0]
     assert sum(report["expired"]["done"] for _, report in reports) == 200
     assert sum(report["expired"]["bytes"] for _, report in reports) == 200 * KIB
     assert all(report["expired"]["done"] > 0 for _, report in reports), "one was over before the other began"
     assert partials(tmp_path / "data") == set()
     assert head(gateway, finished).status == 200
+
+
+def paused(node: RedisNode) -> set[str]:
+    """The users whose commands wait for the end of a pause."""
+    return {client["user"] for client in node.ask("CLIENT LIST") if "b" in client["flags"]}
 
 
 def test_a_redis_that_is_away_is_told_of_once_and_the_work_goes_on_by_itself(
