@@ -201,7 +201,10 @@ async def _s3(settings: Settings, metrics: Metrics, stack: AsyncExitStack, *, pa
         )
     except ValueError as error:
         raise SettingsError(f"s3: {error}") from None
-    store = await stack.enter_async_context(S3DataStore.open(options, metrics))
+    try:
+        store = await stack.enter_async_context(S3DataStore.open(options, metrics))
+    except ValueError as error:
+        raise SettingsError(f"s3_{error}") from None
     try:
         await store.probe()
     except (Unavailable, StoreFull) as error:
