@@ -102,6 +102,8 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "datastores._append:Appending.store:in_thread",
         "datastores.filesystem:FilesystemDataStore._merge:in_thread#4",
         "datastores.s3.copying:Copying.concatenate:_in_parts#2",
+        "datastores.s3.copying:_value:_computed",
+        "datastores.s3.copying:_computed",
         "datastores.s3.copying:_in_parts:asyncio.sleep",
         "datastores.s3.strays:Strays.settle:asyncio.shield",
     ),

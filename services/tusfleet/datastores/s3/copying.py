@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tusfleet.datastores.s3.buffer import Buffer, Load
+from tusfleet.datastores.s3.checksums import Checksum
 from tusfleet.datastores.s3.failures import NOT_THERE, S3Failure
 from tusfleet.datastores.s3.joining import Piece, Span, pieces
 from tusfleet.datastores.s3.loading import reserve
@@ -79,10 +80,11 @@ class Copying:
             TooLarge: there are more bytes than an object can have.
             StoreFull, Unavailable: try again later.
         """
-        means = self._means
         bare = S3Placement.of(upload.placement)
-        placement = S3Placement(bucket=means.workshop.naming.bucket(bare), key=bare.key)
-        sources = [_source(means.workshop, part) for part in parts]
+        sources = [_source(self._means.workshop, part) for part in parts]
+        means = _with_checksums_of(sources, self._means)
+        workshop = means.workshop
+        placement = S3Placement(bucket=workshop.naming.bucket(bare), key=bare.key, algorithm=workshop.algorithm)
         await _check_empty(means.workshop, sources)
         lengths = [source.size for source in sources]
         total = sum(lengths)
@@ -91,7 +93,7 @@ class Copying:
         if total > LARGEST_OBJECT:
             raise TooLarge("The parts have more bytes together than one object can have")
         planned = pieces(lengths, means.options, means.sizes)
-        value = _value(means.workshop, sources)
+        value = await _value(workshop, sources)
         key = await _free_key(means.workshop, upload, placement, total, value)
         if isinstance(key, S3Placement):
             return key
@@ -118,11 +120,32 @@ async def _check_empty(workshop: Workshop, sources: Sequence[Source]) -> None:
             raise lost(source.key)
 
 
-def _value(workshop: Workshop, sources: Sequence[Source]) -> int:
-    """The CRC of all bytes, which follows from those of the parts."""
+def _with_checksums_of(sources: Sequence[Source], means: Means) -> Means:
+    """What an upload works with whose checksum is to follow from those of the first source, whatever is set now."""
+    if not sources:
+        return means
+    return replace(means, workshop=replace(means.workshop, kind=_kind(means.workshop, sources[0])))
+
+
+def _kind(workshop: Workshop, source: Source) -> Checksum:
+    return workshop.of(S3Placement(algorithm=source.algorithm)).kind
+
+
+async def _value(workshop: Workshop, sources: Sequence[Source]) -> int:
+    """The CRC of all bytes. It follows from those of the parts; one that has another kind of CRC is read."""
     kind, value = workshop.kind, 0
     for source in sources:
-        value = kind.combine(value, kind.decode(source.checksum), source.size)
+        known = _kind(workshop, source).name == kind.name
+        own = kind.decode(source.checksum) if known else await _computed(workshop, source)
+        value = kind.combine(value, own, source.size)
+    return value
+
+
+async def _computed(workshop: Workshop, source: Source) -> int:
+    value = 0
+    async with aclosing(Stored(workshop.client, source).chunks(0, source.size)) as chunks:
+        async for chunk in chunks:
+            value = workshop.kind.update(chunk, value)
     return value
 
 

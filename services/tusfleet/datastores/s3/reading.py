@@ -38,13 +38,18 @@ MISSING = frozenset({"NoSuchKey", "NotFound", TAKEN})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An object with bytes of an upload; `etag` and `checksum` are those of exactly these bytes, "" when unknown."""
+    """An object with bytes of an upload.
+
+    `etag` and `checksum` are those of exactly these bytes, "" when unknown; `algorithm` says of which kind that is, as
+    a placement does.
+    """
 
     bucket: str
     key: str
     size: int
     etag: str = ""
     checksum: str = ""
+    algorithm: str | None = None
 
     async def open(self, client: S3Client, span: tuple[int, int] | None = None) -> Any:
         """The body of all bytes, or of those of `span`, which has at least one; whoever asks for it closes it.
@@ -105,7 +110,7 @@ def source_of(naming: Naming, placement: S3Placement) -> Source | None:
     bucket = naming.bucket(placement)
     if placement.whole is not None:
         whole = placement.whole
-        return Source(bucket, placement.key or "", whole.size, whole.etag, whole.checksum)
+        return Source(bucket, placement.key or "", whole.size, whole.etag, whole.checksum, placement.algorithm)
     if placement.tail is not None and placement.tail.key is not None:
         return Source(bucket, placement.tail.key, placement.tail.size)
     return None
