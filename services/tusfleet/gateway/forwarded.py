@@ -6,10 +6,15 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~-]{1,253})(:[0-9]{1,5})?")
-_PAIR = re.compile(r"""\s*([A-Za-z-]+)=("[^"]*"|[^\s;,"]*)\s*""")
+_PAIR = re.compile(r"""\s*([A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*""")
+# A quoted value ends where the next pair or hop begins. What only looks like one, since a client sent half of it, does
+# not hide the comma that the next proxy wrote.
+_QUOTED_OR_COMMA = re.compile(r"""="(?:[^"\\]|\\.)*"(?=[ \t]*(?:[;,]|$))|,""")
+_ESCAPED = re.compile(r"\\(.)")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _FORWARDING = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 
@@ -102,12 +107,24 @@ def _authority(host: str, scheme: str) -> str | None:
 def _forwarded(headers: Sequence[tuple[bytes, bytes]]) -> list[dict[str, str]]:
     text = ",".join(value.decode("latin-1") for name, value in headers if name == b"forwarded")
     hops = []
-    for element in text.split(",") if text else ():
-        pairs = {key.lower(): value.strip('"') for key, value in _PAIR.findall(element)}
+    for element in _elements(text):
+        pairs = {key.lower(): _unquoted(value) for key, value in _PAIR.findall(element)}
         if "for" in pairs:
             pairs["for"] = _address(pairs["for"])
         hops.append(pairs)
     return hops
+
+
+def _elements(text: str) -> list[str]:
+    """What stands between the commas that are not in quotes."""
+    if not text:
+        return []
+    commas = [found.start() for found in _QUOTED_OR_COMMA.finditer(text) if found[0] == ","]
+    return [text[start + 1 : stop] for start, stop in pairwise([-1, *commas, len(text)])]
+
+
+def _unquoted(value: str) -> str:
+    return _ESCAPED.sub(r"\1", value[1:-1]) if value.startswith('"') else value
 
 
 def _x_forwarded(headers: Sequence[tuple[bytes, bytes]]) -> list[dict[str, str]]:

@@ -76,6 +76,12 @@ def test_two_kinds_of_headers_that_disagree_are_doubtful() -> None:
         (";;==,,", "10.0.0.1"),
         ('for="[2001:db8:1::5]", for=192.0.2.7', "192.0.2.7"),
         ('for=192.0.2.7, for="[2001:db8:1::5]:1"', "192.0.2.7"),
+        # A comma in quotes is none between two hops, and a quote that a client left open swallows nobody's hop.
+        ('for=192.0.2.7;secret="a, for=6.6.6.6"', "192.0.2.7"),
+        (r'for=192.0.2.7;secret="a\", for=6.6.6.6;b=\""', "192.0.2.7"),
+        ('for=6.6.6.6;a="x, for="[2001:db8::7]:4711"', "2001:db8::7"),
+        ('for=6.6.6.6;a=", for="[2001:db8::7]";proto=https', "2001:db8::7"),
+        (r'for="192.0.2.\7"', "192.0.2.7"),
     ],
 )
 def test_forwarded_in_its_many_forms(value: str, client: str) -> None:
