@@ -14,7 +14,13 @@ from tusfleet.uploads.ports import EventSink, InfoStore
 logger = logging.getLogger(LOGGER)
 
 BATCH = 1000
-"""Events looked at in one round: one that cannot be delivered holds up none of the others."""
+"""Events looked at in one round, besides those that could not be delivered before: these hold up none of the others."""
+
+LONGEST_LOOK = 20_000
+"""Most events looked at in one round; each takes a few KB of memory."""
+
+AGAIN_SECONDS = 5.0
+"""Time of one round for events that are tried again: they come after new ones, and hold up the next look no longer."""
 
 POLL_SECONDS = 1.0
 """Pause between two looks into the outbox when nobody says that there is something new."""
@@ -58,14 +64,23 @@ class Courier:
 
     async def deliver(self) -> None:
         """Deliver what is due now."""
-        now = asyncio.get_running_loop().time()
-        events = await self._info.outbox(BATCH)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        events = await self._info.outbox(min(BATCH + len(self._failures), LONGEST_LOOK))
         self._forget(events)
+        new = [event for event in events if event.id not in self._failures]
+        again = [event for event in events if self._due(event, now)]
         delivered: list[str] = []
         try:
-            for event in events:
-                if self._due(event, now) and await self._try(event, now):
+            for event in new:
+                if await self._try(event, now):
                     delivered.append(event.id)  # noqa: PERF401 - known when the next one is cut short
+            ends = loop.time() + AGAIN_SECONDS
+            for event in again:
+                if loop.time() >= ends:
+                    break
+                if await self._try(event, now):
+                    delivered.append(event.id)
         finally:
             # Also when the server stops in between: what a slow sink has been told need not be told again.
             if delivered:
@@ -76,7 +91,9 @@ class Courier:
         self._failures = {id: failure for id, failure in self._failures.items() if id in present}
 
     def _due(self, event: Event, now: float) -> bool:
-        return self._failures.get(event.id, (0, now))[1] <= now
+        """Whether an event that could not be delivered is to be tried again."""
+        failure = self._failures.get(event.id)
+        return failure is not None and failure[1] <= now
 
     async def _try(self, event: Event, now: float) -> bool:
         try:

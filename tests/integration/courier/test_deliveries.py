@@ -10,6 +10,7 @@ import pytest
 
 from tests.contexts import context_in
 from tests.kits.streams import FakeStream
+from tusfleet.courier import deliveries
 from tusfleet.courier.deliveries import Courier
 from tusfleet.events.callback import CallbackSink
 from tusfleet.uploads.context import Context
@@ -131,3 +132,45 @@ async def test_a_cancellation_inside_of_a_callback_ends_no_courier(context: Cont
 
     await Courier(context.info, CallbackSink({EventType.FINISHED: tell})).deliver()
     assert [event.upload.id for event in await context.info.outbox()] == [upload.id]
+
+
+async def test_more_failing_events_than_are_looked_at_in_a_round_hold_up_nobody(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "BATCH", 4)
+    failing = {(await uploaded(context)).id for _ in range(9)}
+    told: list[str] = []
+
+    async def tell(event: Event) -> None:
+        if event.upload.id in failing:
+            raise RuntimeError("never")
+        told.append(event.upload.id)
+
+    courier = Courier(context.info, CallbackSink({EventType.FINISHED: tell}))
+    upload = await uploaded(context)
+    for _ in range(12):
+        await courier.deliver()
+    assert told == [upload.id]
+
+
+async def test_what_is_tried_again_waits_for_what_is_new_and_takes_little_of_a_round(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(deliveries, "AGAIN_SECONDS", 0.05)
+    failing = {(await uploaded(context)).id for _ in range(6)}
+    told: list[str] = []
+
+    async def tell(event: Event) -> None:
+        told.append(event.upload.id)
+        if event.upload.id in failing:
+            await asyncio.sleep(0.04)
+            raise RuntimeError("never")
+
+    courier = Courier(context.info, CallbackSink({EventType.FINISHED: tell}))
+    await courier.deliver()
+    upload = await uploaded(context)
+    told.clear()
+    await courier.deliver()
+    assert told[0] == upload.id
+    assert 2 <= len(told) <= 1 + 2
