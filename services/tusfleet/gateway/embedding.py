@@ -43,11 +43,10 @@ class EmbeddedUploads:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        if self._stopped:
+        # One that comes while they are being stopped may have waited for that, and must not start them again.
+        if self._stopped or not await self._begun():
             await send_problem(send, Draining(), [RESUMABLE], method=scope["method"])
             return
-        if self._loop is not asyncio.get_running_loop():
-            await self.start()
         self._running += 1
         try:
             await self._service(scope, receive, send)
@@ -64,16 +63,26 @@ class EmbeddedUploads:
             Unavailable: a store cannot be opened.
             RuntimeError: it runs on another event loop.
         """
+        self._stopped = False
+        await self._begun()
+
+    async def _begun(self) -> bool:
+        """Start them unless they run; False when they have been stopped meanwhile."""
         loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop is not loop:
+        if self._loop is loop:
+            return True
+        if self._loop is not None:
             raise RuntimeError(
                 "These uploads were started on another event loop; "
                 "a TestClient has one loop for all requests only inside of `with TestClient(app)`"
             )
         async with self._starting:
+            if self._stopped:
+                return False
             if self._loop is None:
                 await self._service.start()
-                self._loop, self._stopped = loop, False
+                self._loop = loop
+        return True
 
     async def stop(self) -> None:
         """Flush uploads under way and close the stores; safe to repeat. Later requests are answered 503."""

@@ -96,6 +96,22 @@ async def test_a_request_after_the_stop_does_not_start_everything_again(tmp_path
     await other.stop()
 
 
+async def test_a_first_request_that_meets_the_stop_does_not_start_everything_again(tmp_path: Path) -> None:
+    uploads = uploads_in(tmp_path)
+    client = Client(uploads)
+    steps = [client.ask("POST", "/", {**TUS, "upload-length": "10"}), uploads.stop()]
+    tasks = []
+    for step in [*steps, client.ask("POST", "/", {**TUS, "upload-length": "10"})]:
+        tasks.append(asyncio.create_task(step))
+        await asyncio.sleep(0)
+    first, _, second = await asyncio.gather(*tasks)
+    assert first["status"] in (201, 503)
+    assert second["status"] == 503
+    # The folder is free for the next process.
+    async with uploads_in(tmp_path).lifespan():
+        pass
+
+
 async def test_a_start_that_failed_is_tried_again_by_the_next_request(tmp_path: Path) -> None:
     first, second = uploads_in(tmp_path), uploads_in(tmp_path)
     await first.start()
