@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from tusfleet.uploads.append import TrailerChecksum, early, write
 from tusfleet.uploads.concatenate import create_final, part_finished
 from tusfleet.uploads.context import Context
@@ -17,6 +19,7 @@ from tusfleet.uploads.errors import (
     Unavailable,
     UnsupportedChecksum,
     UnsupportedMediaType,
+    UploadError,
 )
 from tusfleet.uploads.finish import finish
 from tusfleet.uploads.intents import Append, Body, Create
@@ -41,7 +44,7 @@ async def create(
     Raises:
         UnsupportedMediaType, LengthExceeded, TooLarge, StoreFull, InvalidConcatenation, AlreadyExists, Locked: nothing
             was created.
-        ChecksumMismatch: nothing was kept.
+        ChecksumMismatch, Unavailable: nothing was kept.
         BodyCut, BodyStalled, Interrupted, Draining: the body ended early; what arrived, if anything did, is kept until
             it expires.
         UploadError: whatever the hook refuses with.
@@ -114,6 +117,11 @@ async def _write(context: Context, upload: Upload, body: Body, stream: ByteStrea
             # The client is told no URL, so nobody could ever go on with it.
             await _take_back(context, upload, lease)
             raise
+        except Unavailable:
+            # Nor is it to be finished by the janitor, beside the one that the client makes instead.
+            with suppress(UploadError):
+                await _take_back(context, upload, lease)
+            raise
 
 
 async def _finish_empty(context: Context, upload: Upload) -> Upload:
@@ -123,7 +131,8 @@ async def _finish_empty(context: Context, upload: Upload) -> Upload:
             return await finish(context, upload, lease)
         except (StoreFull, Unavailable):
             # The client is told no URL and asks again: no file may appear later for this attempt.
-            await _take_back(context, upload, lease)
+            with suppress(UploadError):
+                await _take_back(context, upload, lease)
             raise
 
 

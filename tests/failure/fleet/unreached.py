@@ -14,6 +14,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "uploads.concatenate:_merge:fail#2",
         "uploads.concatenate:_declare:fail",
         "uploads.create:_write:_take_back",
+        "uploads.create:_write:_take_back#2",
         "uploads.create:_finish_empty:_take_back",
         "uploads.create:_take_back",
         "uploads.finish:finish:fail",

@@ -67,6 +67,27 @@ async def test_an_empty_upload_whose_file_cannot_be_made_is_not_created(
         assert counted(context, "finished") == 0
 
 
+@pytest.mark.parametrize("trouble", [StoreFull, Unavailable])
+async def test_an_upload_that_cannot_be_finished_in_its_creation_is_not_finished_later(
+    tmp_path: Path, trouble: type[UploadError]
+) -> None:
+    """Its client is told no URL, and sends it again."""
+    async with context_in(tmp_path, record_events=True) as context:
+        finish = context.data.finish
+
+        async def hindered(upload: Upload) -> Placement:
+            raise trouble
+
+        context.data.finish = hindered  # type: ignore[method-assign]
+        with pytest.raises(trouble):
+            await create(context, 5, b"12345")
+        context.data.finish = finish  # type: ignore[method-assign]
+        await Sweeper(context, 3600, timedelta(days=7)).sweep()
+        assert (await context.info.usage()).uploads == 0
+        assert counted(context, "finished") == 0
+        assert not [path for path in (tmp_path / "files").rglob("*") if path.is_file()]
+
+
 async def test_a_taken_id_is_refused_without_disturbing_its_writer(tmp_path: Path) -> None:
     async with context_in(tmp_path) as context:
         context.hooks = PythonHooks(named)
