@@ -29,9 +29,10 @@ Message = dict[str, Any]
 class DistantLease:
     """A lease that the other process holds."""
 
-    def __init__(self, locker: DistantLocker, id: str, number: int, fence: int) -> None:
+    def __init__(self, locker: DistantLocker, id: str, number: int, fence: int, doubt: int | None) -> None:
         self.id = id
         self.fence = fence
+        self.doubt = doubt
         self.lost = False
         self.upload: Upload | None = None
         self._locker = locker
@@ -91,12 +92,14 @@ class DistantLocker:
         except asyncio.CancelledError:
             await self.call("cancel", lease=number)
             raise
-        return DistantLease(self, id, number, answer["fence"])
+        return DistantLease(self, id, number, answer["fence"], answer["doubt"])
 
     async def try_acquire(self, id: str) -> Lease | None:
         number = next(self._numbers)
         answer = await self.call("try_acquire", number, id=id)
-        return None if answer["fence"] is None else DistantLease(self, id, number, answer["fence"])
+        if answer["fence"] is None:
+            return None
+        return DistantLease(self, id, number, answer["fence"], answer["doubt"])
 
     async def standing(self, id: str) -> Standing:
         return Standing((await self.call("standing", id=id))["held"])
@@ -179,13 +182,13 @@ class _Far:
     async def _acquire(self, message: Message) -> Message:
         lease = await self._locker.acquire(message["id"], message["wait"])
         self._leases[message["call"]] = lease
-        return {"fence": lease.fence}
+        return {"fence": lease.fence, "doubt": lease.doubt}
 
     async def _try_acquire(self, message: Message) -> Message:
         lease = await self._locker.try_acquire(message["id"])
         if lease is not None:
             self._leases[message["call"]] = lease
-        return {"fence": None if lease is None else lease.fence}
+        return {"fence": None} if lease is None else {"fence": lease.fence, "doubt": lease.doubt}
 
     async def _release(self, message: Message) -> Message:
         await self._leases[message["lease"]].release()

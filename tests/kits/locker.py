@@ -31,6 +31,14 @@ class LockerKit:
             await lease.release()
         assert fences == sorted(set(fences))
 
+    async def test_a_lease_that_was_given_back_leaves_no_doubt(self, locker: Locker) -> None:
+        doubts = []
+        for _ in range(3):
+            lease = await locker.acquire("a", SOON)
+            doubts.append(lease.doubt)
+            await lease.release()
+        assert doubts in ([None] * 3, [0] * 3)
+
     async def test_leases_of_different_uploads_are_independent(self, locker: Locker) -> None:
         first, second = await locker.acquire("a", SOON), await locker.acquire("b", SOON)
         await first.release()

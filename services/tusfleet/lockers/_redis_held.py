@@ -27,7 +27,7 @@ class Held:
         ttl: seconds after which a lease that is not renewed is free.
         renew_every: seconds between renewals.
         metrics: where leases that were lost or asked for are counted.
-        give_back: gives a lease back of which the id and the token are known.
+        give_back: gives a lease back, by its id, its token and its fence.
         spawn: runs something beside.
     """
 
@@ -37,7 +37,7 @@ class Held:
         ttl: float,
         renew_every: float,
         metrics: Metrics | None,
-        give_back: Callable[[str, str], Awaitable[None]],
+        give_back: Callable[[str, str, int | None], Awaitable[None]],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self._shards = shards
@@ -109,7 +109,7 @@ class Held:
             return  # tried again with the next renewal, until the lease has run out
         if lease.over:
             # Released meanwhile, and perhaps made anew by the renewal that came after that.
-            await self._give_back(lease.id, lease.token)
+            await self._give_back(lease.id, lease.token, lease.fence)
         elif state == LOST:
             self._lose(lease)
         else:

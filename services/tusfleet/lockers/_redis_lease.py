@@ -27,14 +27,15 @@ class RedisLease:
     """
 
     __slots__ = (
-        "_callback", "_holder", "_requested", "fence", "good_until", "id", "lost", "over", "token", "upload",
+        "_callback", "_holder", "_requested", "doubt", "fence", "good_until", "id", "lost", "over", "token", "upload",
     )  # fmt: skip
 
     def __init__(
-        self, holder: Holder, id: str, token: str, fence: int, upload: Upload | None, good_until: float
+        self, holder: Holder, id: str, token: str, fence: int, doubt: int, upload: Upload | None, good_until: float
     ) -> None:
         self.id = id
         self.fence = fence
+        self.doubt: int | None = doubt
         self.lost = False
         self.upload = upload
         self.token = token

@@ -15,11 +15,12 @@ from tusfleet.uploads.ports import Standing
 class InProcessLease:
     """A lease of `InProcessLocker`; it is never lost while the process lives."""
 
-    __slots__ = ("_callback", "_locker", "_requested", "_settled", "fence", "id", "lost", "upload", "waiting")
+    __slots__ = ("_callback", "_locker", "_requested", "_settled", "doubt", "fence", "id", "lost", "upload", "waiting")
 
     def __init__(self, locker: InProcessLocker, id: str, fence: int) -> None:
         self.id = id
         self.fence = fence
+        self.doubt: int | None = None
         self.lost = False
         self.upload: Upload | None = None
         # Made when somebody waits: nearly nobody does, and an empty deque takes 600 bytes.

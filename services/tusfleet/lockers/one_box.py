@@ -58,11 +58,12 @@ class Post(Protocol):
 class OneBoxLease:
     """A lease of `OneBoxLocker`; it is never lost while the process lives."""
 
-    __slots__ = ("_local", "_locker", "fence", "id", "lost", "over", "upload", "watchers")
+    __slots__ = ("_local", "_locker", "doubt", "fence", "id", "lost", "over", "upload", "watchers")
 
     def __init__(self, locker: OneBoxLocker, local: InProcessLease, fence: int) -> None:
         self.id = local.id
         self.fence = fence
+        self.doubt: int | None = None
         self.lost = False
         self.upload: Upload | None = None
         self.over = False

@@ -171,15 +171,17 @@ class RedisLocker:
     async def give_back(self, lease: RedisLease) -> None:
         """Give a lease back; one that Redis does not take runs out by itself."""
         self._held.drop(lease)
-        task = self._spawn(self._give_back(lease.id, lease.token))
+        task = self._spawn(self._give_back(lease.id, lease.token, lease.fence))
         try:
             await asyncio.shield(task)
         finally:
             self.forget(lease)
 
-    async def _give_back(self, id: str, token: str) -> None:
+    async def _give_back(self, id: str, token: str, fence: int | None) -> None:
+        start = self._layout.start(self._layout.shard(id))
+        arguments = [self._layout.channels, id, token, "" if fence is None else fence]
         try:
-            await self._shards.run(RELEASE, [self._lease_key(id)], [self._layout.channels, id, token])
+            await self._shards.run(RELEASE, [f"{start}lease:{id}", f"{start}u:{id}"], arguments)
         except (Unavailable, StoreFull):
             # What was committed is committed; the next one waits for the end of the lease.
             return
@@ -211,13 +213,13 @@ class RedisLocker:
             word, value, *rest = await self._shards.run(ACQUIRE, keys, arguments)
         except Unavailable:
             # Its answer may be what got lost.
-            self._beside(self._give_back(id, token))
+            self._beside(self._give_back(id, token, None))
             raise
         if word == "held":
             return max(int(value), 0) / 1000
-        record, before = rest
-        upload = replace(upload_of(id, *record), follows=int(before)) if record else None
-        lease = RedisLease(self, id, token, int(value), upload, good_until)
+        record, before, doubt = rest
+        upload = replace(upload_of(id, *record), follows=int(before), doubt=int(doubt)) if record else None
+        lease = RedisLease(self, id, token, int(value), int(doubt), upload, good_until)
         self._held.add(lease)
         if self._draining:
             await lease.release()

@@ -140,7 +140,10 @@ class Context:
 
     async def current(self, lease: Lease) -> Upload | None:
         """The record under a lease that has just begun."""
-        return lease.upload or await self.info.read(lease.id)
+        if lease.upload is not None:
+            return lease.upload
+        found = await self.info.read(lease.id)
+        return None if found is None else under(lease, found)
 
     async def taken(self, id: str, principal: Principal) -> Lease:
         """The lease of an upload; a holder is asked to let go only for somebody who may see the upload.
@@ -163,3 +166,8 @@ class Context:
             yield lease
         finally:
             await lease.release()
+
+
+def under(lease: Lease, upload: Upload) -> Upload:
+    """A record that did not come with its lease, as the holder of that lease knows it."""
+    return upload if lease.doubt is None else replace(upload, fence=lease.fence, doubt=lease.doubt)

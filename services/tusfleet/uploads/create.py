@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from tusfleet.uploads.append import TrailerChecksum, early, write
 from tusfleet.uploads.concatenate import create_final, part_finished
-from tusfleet.uploads.context import Context
+from tusfleet.uploads.context import Context, under
 from tusfleet.uploads.errors import (
     AlreadyExists,
     BadRequest,
@@ -110,33 +110,33 @@ def _guard(context: Context, intent: Create, body: Body | None) -> None:
 async def _write(context: Context, upload: Upload, body: Body, stream: ByteStream, trailer: TrailerChecksum) -> Upload:
     # The lease comes first: a server that gives none any more makes no record either, and nobody gets in between.
     async with context.leased(upload.id) as lease:
-        await context.insert(upload)
+        upload = under(lease, await context.insert(upload))
         try:
             return await write(context, upload, lease, Append(upload.id, 0, body), upload.length, stream, trailer)
         except _REFUSALS:
             # The client is told no URL, so nobody could ever go on with it.
-            await _take_back(context, upload, lease)
+            await _take_back(context, lease)
             raise
         except Unavailable:
             # Nor is it to be finished by the janitor, beside the one that the client makes instead.
             with suppress(UploadError):
-                await _take_back(context, upload, lease)
+                await _take_back(context, lease)
             raise
 
 
 async def _finish_empty(context: Context, upload: Upload) -> Upload:
     async with context.leased(upload.id) as lease:
-        await context.insert(upload)
+        upload = under(lease, await context.insert(upload))
         try:
             return await finish(context, upload, lease)
         except (StoreFull, Unavailable):
             # The client is told no URL and asks again: no file may appear later for this attempt.
             with suppress(UploadError):
-                await _take_back(context, upload, lease)
+                await _take_back(context, lease)
             raise
 
 
-async def _take_back(context: Context, upload: Upload, lease: Lease) -> None:
-    current = await context.info.read(upload.id)
+async def _take_back(context: Context, lease: Lease) -> None:
+    current = await context.current(lease)
     if current is not None:
         await discard(context, current, lease)

@@ -41,12 +41,13 @@ async def finished(context: Context, upload: Upload, lease: Lease, change: Chang
 
 async def fail(context: Context, upload: Upload, lease: Lease) -> Upload:
     """Give up an upload that can never finish, and count its lost bytes."""
-    if upload.offset and not upload.is_final:
-        context.metrics.offsets_lost.inc()
     failed = await context.commit(
         upload,
         lease,
         {"state": State.FAILED, "ended_at": context.clock(), "expires_at": None, "reserved": 0},
         EventType.FAILED,
     )
+    # Not before: what a holder whose lease is over does not find may be in its place.
+    if upload.offset and not upload.is_final:
+        context.metrics.offsets_lost.inc()
     return await free(context, failed, lease)

@@ -180,6 +180,8 @@ class Upload:
         tenant: whose it is; None when the server knows no tenants.
         follows: fence of the lease before the one under which it was read, where leases and records are kept together;
             0 otherwise. It is no part of the record.
+        doubt: that of the lease under which it was read, see `Lease`; None also when it was read without one. It is no
+            part of the record.
     """
 
     id: str
@@ -197,6 +199,7 @@ class Upload:
     ended_at: datetime | None = None
     tenant: str | None = None
     follows: int = field(default=0, compare=False)
+    doubt: int | None = field(default=None, compare=False)
 
     @property
     def is_partial(self) -> bool:

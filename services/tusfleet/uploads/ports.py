@@ -284,10 +284,14 @@ class Lease(Protocol):
 
     `upload` is the record as it stood when the lease began, where leases and records are kept together; None where
     they are not, and where there is no record.
+
+    `doubt` is the newest fence among the earlier leases that were never given back, whose holders may still be at work:
+    0 when there is none, and None where a lease does not end before its holder has let go or died.
     """
 
     id: str
     fence: int
+    doubt: int | None
     lost: bool
     upload: Upload | None
 

@@ -17,6 +17,7 @@ from tests.testbed.redis_node import RedisNode
 from tests.testbed.redis_topologies import RedisTopology
 from tusfleet.lockers._redis_lease import RedisLease
 from tusfleet.uploads.errors import FenceLost, Locked
+from tusfleet.uploads.models import State
 
 PROMPT = 1.0
 """Seconds in which a holder that lives lets go (promise 4)."""
@@ -102,6 +103,64 @@ async def test_a_holder_whose_lease_was_taken_is_refused_and_told(pair: tuple[Ga
     moved = await other.info.commit(heir.upload, heir.fence, {"offset": 7})
     await heir.release()
     assert await one.info.read("a") == moved
+
+
+@pytest.mark.anyio
+async def test_a_lease_that_ran_out_stays_in_doubt(pair: tuple[Gateway, Gateway]) -> None:
+    one, other = pair
+    await one.info.insert(record("a"))
+    first = await one.locker.acquire("a", SOON)
+    assert first.upload is not None
+    upload = await one.info.commit(first.upload, first.fence, {"offset": 4})
+    stop_renewing(one)
+    second = await other.locker.acquire("a", SOON)
+    assert second.doubt == first.fence
+    assert second.upload is not None
+    assert second.upload.doubt == first.fence
+    await first.release()  # too late to tell
+    await second.release()
+    third = await one.locker.acquire("a", SOON)
+    assert third.doubt == first.fence
+    assert third.upload is not None
+    await one.info.commit(third.upload, third.fence, {"offset": 8}, ends=third)
+    fourth = await other.locker.acquire("a", SOON)
+    assert fourth.doubt == first.fence, "the third was given back with its commit"
+    stop_renewing(other)
+    fifth = await one.locker.acquire("a", SOON)
+    assert fifth.doubt == fourth.fence
+    assert fifth.upload is not None
+    ended = await one.info.commit(fifth.upload, fifth.fence, {"state": State.TERMINATED})
+    await one.info.delete(ended)
+    assert await other.info.read("a") is None, "what is noted about leases does not keep a record"
+    assert upload.offset == 4
+
+
+@pytest.mark.anyio
+async def test_a_lease_that_ran_out_is_given_back_if_nobody_took_the_upload(pair: tuple[Gateway, Gateway]) -> None:
+    one, other = pair
+    await one.info.insert(record("a"))
+    first = await one.locker.acquire("a", SOON)
+    stop_renewing(one)
+    await until(lambda: _free(other))
+    await first.release()
+    assert (await other.locker.acquire("a", SOON)).doubt == 0
+
+
+async def _free(gateway: Gateway) -> bool:
+    return not (await gateway.locker.standing("a")).held
+
+
+@pytest.mark.anyio
+async def test_a_first_lease_is_in_doubt_once_it_has_committed(pair: tuple[Gateway, Gateway]) -> None:
+    """It was there before the record."""
+    one, other = pair
+    upload = record("a")
+    first = await one.locker.acquire("a", SOON)
+    assert (first.doubt, first.upload) == (0, None)
+    await one.info.insert(upload)
+    await one.info.commit(upload, first.fence, {"offset": 4})
+    stop_renewing(one)
+    assert (await other.locker.acquire("a", SOON)).doubt == first.fence
 
 
 @pytest.mark.anyio

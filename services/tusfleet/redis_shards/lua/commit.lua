@@ -64,6 +64,10 @@ for _, name in ipairs(removed) do
   new[name] = nil
 end
 new.fence, new.token = fence, token
+local ending = ends == '1' and lease.fence == fence
+if ending then
+  new.given = fence
+end
 local free = room(capacity, shards, old, new)
 if free then
   return { 'full', free }
@@ -86,9 +90,7 @@ end
 push(parts_key, parts)
 follow(keys, id, old, new)
 record_events(KEYS[9], events)
-local ended = 0
-if ends == '1' and lease.fence == fence then
+if ending then
   give_back(channels, lease_key, lease, id)
-  ended = 1
 end
-return answer(new, ended)
+return answer(new, ending and 1 or 0)

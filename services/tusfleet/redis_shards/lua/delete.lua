@@ -11,7 +11,8 @@ local old = table_of(redis.call('HGETALL', record_key))
 if not old.token then
   return 0
 end
-old.token = nil
+-- What is kept beside the record.
+old.token, old.given, old.doubt = nil, nil, nil
 for name, value in pairs(old) do
   if expected[name] ~= value then
     return 0
