@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Protocol
 
 from tusfleet.datastores._disk import done, in_our_words, in_thread, reported, sync_data, sync_folder, write_at
-from tusfleet.datastores._places import Places
+from tusfleet.datastores._places import Places, own_fence, unfinished_at
 from tusfleet.uploads.errors import StoreFull, UploadError
 from tusfleet.uploads.models import Checkpoint, Upload
 from tusfleet.uploads.ports import ByteStream, Pump
@@ -96,8 +96,8 @@ class Appending:
     """
 
     __slots__ = (
-        "_due", "_fd", "_ino", "_loop", "_new", "_path", "_places", "_position", "_pump", "_reading", "_rules", "_safe",
-        "_stream", "_syncing", "_target", "_upload", "failure",
+        "_due", "_fd", "_fence", "_ino", "_loop", "_new", "_path", "_places", "_position", "_pump", "_reading",
+        "_rules", "_safe", "_stream", "_syncing", "_target", "_upload", "failure",
     )  # fmt: skip
 
     def __init__(self, places: Places, rules: Rules, upload: Upload, stream: ByteStream) -> None:
@@ -106,7 +106,8 @@ class Appending:
         self._upload = upload
         self._stream = stream
         self._pump = stream if isinstance(stream, Pump) else None
-        self._path = places.partial(upload.id)
+        self._fence = own_fence(upload)
+        self._path = places.partial(upload.id, self._fence)
         self._loop = asyncio.get_running_loop()
         self._fd = -1
         self._new = False
@@ -238,7 +239,7 @@ class Appending:
             self._fd = self._places.open_bytes(self._path, standing, os.O_RDWR)
         else:
             # New also when a writer has made it that died: nobody knows whether its name had become durable.
-            self._fd, self._new = self._places.make_partial(self._upload.id), True
+            self._fd, self._new = self._places.make(self._path), True
         found = os.fstat(self._fd)
         self._ino = found.st_ino
         if found.st_size > self._position:
@@ -298,7 +299,7 @@ class Appending:
         return self._checkpoint()
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self._safe, {"ino": self._ino})
+        return Checkpoint(self._safe, unfinished_at(self._ino, self._fence))
 
     def _let_go(self) -> None:
         if self._fd >= 0:

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar, TypeVarTuple
 
 from tusfleet.uploads.errors import StoreFull, Unavailable, UploadError
@@ -84,6 +84,12 @@ def write_at(fd: int, chunks: Sequence[bytes], position: int) -> Iterator[int]:
         del buffers[:used]
         if written:
             buffers[0] = memoryview(buffers[0])[written:]
+
+
+def remove(path: str) -> None:
+    """Take a file away, unless somebody has done so."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def sync_folder(path: str) -> None:

@@ -1,19 +1,51 @@
-"""Where the files of a store are: unfinished bytes in `partial/<shard>/<id>`, finished files in `files/<key>`."""
+"""Where the files of a store are: unfinished bytes in `partial/<shard>/<id>`, finished files in `files/<key>`.
+
+Where a holder may outlive its lease (`Upload.doubt`), nothing can keep it from writing into a file that it has open, or
+knows the name of. There the file of unfinished bytes is `partial/<shard>/<id>.<fence>`, and only the lease of that
+fence makes it. The placement in the record names it. A lease goes on with it unless an earlier one, which may know the
+file, is in doubt: then it makes a file of its own (`_takeover`). So a holder that is late meets files that nobody uses
+any more. And since fences only grow, whatever it makes or removes later has a name that nobody else has, or will have.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tusfleet.datastores._disk import sync_folder
 from tusfleet.datastores.keys import safe_key
 from tusfleet.uploads.errors import DataLost
-from tusfleet.uploads.models import Upload
+from tusfleet.uploads.models import Placement, Upload, valid_id
 
 SIDECAR = ".json"
 """Added to the key of a file to name its sidecar, and to an id to name the draft of one."""
+
+
+GRAVE = ".gone"
+"""Ends the name of a finished file on its way out."""
+
+FENCE = "fence"
+"""Key of a placement: the fence in the name of the unfinished file; without it there is none in the name."""
+
+
+def named_fence(upload: Upload) -> int:
+    """The fence in the name of the unfinished file that the record tells of, 0 for a name without one."""
+    fence = upload.placement.get(FENCE)
+    return fence if isinstance(fence, int) else 0
+
+
+def own_fence(upload: Upload) -> int:
+    """The fence in the name of the unfinished file into which the holder of an upload may write."""
+    named = named_fence(upload)
+    return named if upload.doubt is None or upload.doubt < named else upload.fence
+
+
+def unfinished_at(ino: int, fence: int) -> Placement:
+    """The placement of unfinished bytes in the file of this inode, with `fence` in its name."""
+    return {"ino": ino, FENCE: fence} if fence else {"ino": ino}
 
 
 def lost(upload: Upload) -> DataLost:
@@ -38,10 +70,55 @@ class Places:
         """The folder of finished files."""
         return f"{self.root}/files"
 
-    def partial(self, id: str) -> str:
-        """The file of the unfinished bytes of an upload."""
+    def partial(self, id: str, fence: int = 0) -> str:
+        """A file of unfinished bytes of an upload."""
         shard = hashlib.sha256(id.encode()).hexdigest()[:2]
-        return f"{self.root}/partial/{shard}/{id}"
+        return f"{self.root}/partial/{shard}/{id}.{fence}" if fence else f"{self.root}/partial/{shard}/{id}"
+
+    def unfinished(self, upload: Upload) -> str:
+        """The file of the unfinished bytes of an upload; one that has none is the holder's to make."""
+        return self.partial(upload.id, named_fence(upload) if upload.offset else own_fence(upload))
+
+    def draft(self, upload: Upload) -> str:
+        """Where the holder of an upload makes its sidecar."""
+        return self.partial(upload.id, own_fence(replace(upload, placement={}))) + SIDECAR
+
+    def grave(self, path: str, upload: Upload) -> str:
+        """Where a finished file goes while its holder looks whose it is; only that holder knows the name."""
+        kind = SIDECAR if path.endswith(SIDECAR) else ""
+        return self.partial(upload.id, upload.fence) + kind + GRAVE
+
+    def parse(self, path: str) -> tuple[str, int] | None:
+        """The id and the fence in the name of an unfinished file, or of the draft of a sidecar; None for others."""
+        id, dot, digits = os.path.basename(path).removesuffix(SIDECAR).partition(".")
+        if not valid_id(id) or (dot and not (digits.isdecimal() and digits.isascii())):
+            return None
+        fence = int(digits or 0)
+        return (id, fence) if path.removesuffix(SIDECAR) == self.partial(id, fence) else None
+
+    def all_of(self, upload: Upload) -> Iterator[str]:
+        """Whatever files of unfinished bytes the leases of an upload have made, up to the present one."""
+        if upload.doubt is None:
+            partial = self.partial(upload.id, named_fence(upload))
+            yield from (partial, partial + SIDECAR)
+        else:
+            yield from self._beside(upload, "")
+
+    def graves_of(self, upload: Upload) -> Iterator[str]:
+        """Where the leases of an upload, up to the present one, have left finished files that were on their way out."""
+        if upload.doubt is not None:
+            yield from self._beside(upload, GRAVE)
+
+    def _beside(self, upload: Upload, end: str) -> Iterator[str]:
+        folder = os.path.dirname(self.partial(upload.id))
+        with suppress(FileNotFoundError):
+            for name in os.listdir(folder):
+                path = f"{folder}/{name}"
+                if not (name.startswith(upload.id) and name.endswith(end)):
+                    continue
+                found = self.parse(path.removesuffix(end))
+                if found is not None and found[0] == upload.id and found[1] <= upload.fence:
+                    yield path
 
     def file(self, key: str) -> str:
         """The finished file of a key.
@@ -56,7 +133,7 @@ class Places:
     def source(self, upload: Upload) -> str:
         """The file that holds the bytes of an upload, as its record knows it."""
         key = upload.placement.get("key")
-        return self.file(key) if isinstance(key, str) else self.partial(upload.id)
+        return self.file(key) if isinstance(key, str) else self.partial(upload.id, named_fence(upload))
 
     def make_folders(self) -> None:
         """Make every folder that is not there yet."""
@@ -67,9 +144,8 @@ class Places:
             sync_folder(self.partials)
             sync_folder(self.root)
 
-    def make_partial(self, id: str) -> int:
-        """Open the unfinished file of an upload for writing, making it if need be."""
-        path = self.partial(id)
+    def make(self, path: str) -> int:
+        """Open an unfinished file for writing, making it if need be."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
             return os.open(path, flags, 0o666)

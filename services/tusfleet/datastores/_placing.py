@@ -4,28 +4,28 @@ A file is placed by a hard link from `partial/` to `files/`, which never overwri
 `partial/`. Whoever repeats this after a crash must know the own file again, though the record tells no key yet:
 by the inode number that the last checkpoint put into the record, or, for uploads without one (empty and concatenated
 ones), by a mark in the fraction of a second of the file's modification time.
+
+A holder that goes on after its lease (`Upload.doubt`) does no harm here: what it may still place is a file that holds
+all bytes of the upload, from a name that goes away with the first finish; its own copy, where it has made one, gives
+way to the one that it finds in the place; and what it removes late has to have the mark of its own upload.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
+import filecmp
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from tusfleet.datastores import _marks as marks
 from tusfleet.datastores import _sidecars as sidecars
-from tusfleet.datastores._disk import sync_folder
+from tusfleet.datastores._disk import remove, sync_folder
 from tusfleet.datastores._places import SIDECAR, Places
 from tusfleet.datastores.keys import KeyTemplate
 from tusfleet.uploads.models import Placement, Upload
-
-_SECOND = 10**9
-
-_MARK_UNIT = 100
-"""Nanoseconds: what the coarsest file systems with fractions of a second keep (NTFS, SMB)."""
 
 _PLACE_TRIES = 8
 """How often a folder is made again that the removal of its last file took away in the same moment."""
@@ -56,14 +56,13 @@ class Placer:
         if "key" in upload.placement:
             os.close(self.places.open_bytes(self.places.source(upload), upload))
             return upload.placement
-        partial = self.places.partial(upload.id)
+        partial = self.places.unfinished(upload)
         key = self.find(upload)
         if key is None:
             self._prepare(upload, partial)
             key = self._link(upload, partial)
-        for path in (partial, partial + SIDECAR) if self.sidecar else (partial,):
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+        for path in (partial,) if upload.doubt is None and not self.sidecar else self.places.all_of(upload):
+            remove(path)
         if self.places.durable:
             # Both names change in the order given here on every journalling file system, so one sync of each is enough.
             sync_folder(os.path.dirname(self.places.file(key)))
@@ -73,7 +72,7 @@ class Placer:
     def find(self, upload: Upload) -> str | None:
         """The key under which an earlier attempt has placed the file of an upload; None when there was none."""
         try:
-            partial = os.lstat(self.places.partial(upload.id))
+            partial = os.lstat(self.places.unfinished(upload))
         except FileNotFoundError:
             partial = None
         if partial is not None and partial.st_nlink < 2:
@@ -89,22 +88,43 @@ class Placer:
 
     def remove(self, upload: Upload) -> None:
         """Take away everything of an upload, and folders that became empty."""
-        partial = self.places.partial(upload.id)
         key = upload.placement.get("key")
         if isinstance(key, str):
-            self._unlink_placed(key, beside=bool(upload.placement.get("sidecar")))
+            self._remove_placed(upload, key, beside=bool(upload.placement.get("sidecar")))
         elif (whole := _whole(upload)) is not None:
             self._remove_unrecorded(whole)
-        for path in (partial, partial + SIDECAR):
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+        for path in self.places.all_of(upload):
+            remove(path)
+        for path in self.places.graves_of(upload):
+            if _is_file_of(path, upload) or _is_sidecar_of(path, upload):
+                remove(path)
 
-    def _unlink_placed(self, key: str, *, beside: bool) -> None:
+    def _remove_placed(self, upload: Upload, key: str, *, beside: bool) -> None:
         path = self.places.file(key)
-        for name in (path, path + SIDECAR) if beside else (path,):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                os.unlink(name)
-        folder = os.path.dirname(path)
+        self._take_away(path, upload, _is_file_of)
+        if beside:
+            self._take_away(path + SIDECAR, upload, _is_sidecar_of)
+        self._prune(os.path.dirname(path))
+
+    def _take_away(self, path: str, upload: Upload, is_own: Callable[[str, Upload], bool]) -> None:
+        """Remove a file of an upload.
+
+        The name may be another's by now, who took it after somebody else had removed the file, while this holder was
+        late. So where that can be, it is looked at; and once more under a name that nobody else uses, for time may have
+        passed in between: then it goes back.
+        """
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if upload.doubt is None:
+                os.unlink(path)
+            elif is_own(path, upload):
+                grave = self.places.grave(path, upload)
+                os.rename(path, grave)
+                if not is_own(grave, upload):
+                    _link_or_rename(grave, path, upload.id)
+                remove(grave)
+
+    def _prune(self, folder: str) -> None:
+        """Take away a folder of finished files and those around it, as far as they are empty."""
         while folder != self.places.files:
             try:
                 os.rmdir(folder)
@@ -120,22 +140,19 @@ class Placer:
             path = self.places.file(key)
             beside = sidecars.holds(path + SIDECAR, content)
             if beside or key == placed or sidecars.holds(path, _claim(upload.id)):
-                self._unlink_placed(key, beside=beside)
+                self._remove_placed(upload, key, beside=beside)
 
     def _candidates(self, upload: Upload) -> Iterator[str]:
         return self.template.candidates(upload, len(SIDECAR) if self.sidecar else 0)
 
     def _prepare(self, upload: Upload, partial: str) -> None:
         """See that the unfinished file has exactly the bytes of the upload, and mark it."""
-        if upload.offset:
-            fd = self.places.open_bytes(partial, upload, os.O_RDWR)
-        else:
-            fd = self.places.make_partial(upload.id)
+        fd = self.places.open_bytes(partial, upload, os.O_RDWR) if upload.offset else self.places.make(partial)
         try:
             found = os.fstat(fd)
             if found.st_size > upload.offset:
                 os.ftruncate(fd, upload.offset)
-            moment = found.st_mtime_ns // _SECOND * _SECOND + _mark(upload)
+            moment = marks.marked(found, upload)
             os.utime(fd, ns=(moment, moment))
             if self.places.durable and found.st_size != upload.offset:
                 os.fsync(fd)
@@ -146,22 +163,33 @@ class Placer:
         content = sidecars.render(upload) if self.sidecar else None
         for key in self._candidates(upload):
             target = self.places.file(key)
+            made = False
             try:
                 # First the sidecar: whoever sees the file finds it, and a name is taken when its sidecar's is.
                 if content is not None:
-                    self._put_sidecar(partial + SIDECAR, target + SIDECAR, content, upload.id)
+                    made = self._put_sidecar(self.places.draft(upload), target + SIDECAR, content, upload.id)
                 self._put(partial, target, upload.id)
+            except FileNotFoundError:
+                if made:
+                    self._take_away(target + SIDECAR, upload, _is_sidecar_of)
+                self._prune(os.path.dirname(target))
+                raise
             except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                if _is_there(partial, target, upload):
+                    return key
                 if content is not None and sidecars.holds(target + SIDECAR, content):
                     os.unlink(target + SIDECAR)
                 continue
             return key
         raise FileExistsError(errno.EEXIST, "every name for the file is taken")
 
-    def _put_sidecar(self, draft: str, target: str, content: bytes, id: str) -> None:
-        if not sidecars.holds(target, content):
-            sidecars.draft(draft, content, durable=self.places.durable)
-            self._put(draft, target, id)
+    def _put_sidecar(self, draft: str, target: str, content: bytes, id: str) -> bool:
+        """Let the sidecar appear; tells whether it was not there yet."""
+        if sidecars.holds(target, content):
+            return False
+        sidecars.draft(draft, content, durable=self.places.durable)
+        self._put(draft, target, id)
+        return True
 
     def _put(self, source: str, target: str, id: str) -> None:
         """Let `source` appear as `target`, which must not exist, making the folders that it needs."""
@@ -200,17 +228,27 @@ def _is_own(found: os.stat_result, upload: Upload, partial: os.stat_result | Non
         return os.path.samestat(found, partial)
     if not stat.S_ISREG(found.st_mode) or found.st_size != upload.offset:
         return False
-    return found.st_ino == upload.placement.get("ino") or found.st_mtime_ns % _SECOND == _mark(upload)
+    return found.st_ino == upload.placement.get("ino") or marks.has(found, upload)
 
 
-def _mark(upload: Upload) -> int:
-    """A fraction of a second, in nanoseconds, that tells the files of different uploads of one name apart.
+def _is_there(partial: str, target: str, upload: Upload) -> bool:
+    """Whether another holder has placed the upload meanwhile: this file, or its own copy of the same bytes."""
+    try:
+        own, found = os.lstat(partial), os.lstat(target)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if os.path.samestat(own, found):
+        return True
+    return marks.has(found, upload) and stat.S_ISREG(found.st_mode) and filecmp.cmp(partial, target, shallow=False)
 
-    An id may be used again once its record is forgotten, by a hook that chooses ids: so its time of creation counts.
-    """
-    whose = f"{upload.id} {upload.created_at.isoformat()}"
-    digest = int.from_bytes(hashlib.sha256(whose.encode()).digest()[-8:], "big")
-    return digest % (_SECOND // _MARK_UNIT) * _MARK_UNIT
+
+def _is_file_of(path: str, upload: Upload) -> bool:
+    """Whether a finished file is that of the upload, or the claim to its name."""
+    return marks.may_have(os.lstat(path), upload) or sidecars.holds(path, _claim(upload.id))
+
+
+def _is_sidecar_of(path: str, upload: Upload) -> bool:
+    return sidecars.holds(path, sidecars.render(upload))
 
 
 def _claim(id: str) -> bytes:
@@ -229,6 +267,7 @@ def _link_or_rename(source: str, target: str, id: str) -> None:
             raise
     else:
         return
+    os.lstat(source)  # one that is gone claims nothing
     claim = _claim(id)
     try:
         with open(target, "xb") as file:

@@ -1,7 +1,8 @@
-"""Files below one folder: the data store of a server on one box.
+"""Files below one folder: the data store of a server on one box, or of several that share the folder.
 
-Unfinished bytes are in `partial/<shard>/<id>`, finished files in `files/<key>`, with the key made by a template. What
-the record of an upload says is the truth: a longer file is cut before anything is written, a shorter one is lost.
+Unfinished bytes are in `partial/<shard>/`, see `_places`, finished files in `files/<key>`, with the key made by a
+template. What the record of an upload says is the truth: a longer file is cut before anything is written, a shorter one
+is lost.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from tusfleet.datastores import _takeover as takeover
 from tusfleet.datastores._append import Appending, Observer, Pace, Rules
-from tusfleet.datastores._copy import SLICE_BYTES, clone, copy_slice
-from tusfleet.datastores._disk import in_thread, reported, sync_data, sync_folder
-from tusfleet.datastores._places import SIDECAR, Places, lost
+from tusfleet.datastores._copy import copy
+from tusfleet.datastores._disk import in_thread, remove, reported, sync_data, sync_folder
+from tusfleet.datastores._places import FENCE, Places, lost, named_fence, own_fence, unfinished_at
 from tusfleet.datastores._placing import Placer
 from tusfleet.datastores.keys import KeyTemplate
 from tusfleet.uploads.errors import DataLost, Unavailable
-from tusfleet.uploads.models import Checkpoint, Placement, Upload, valid_id
+from tusfleet.uploads.models import Checkpoint, Placement, Upload
 from tusfleet.uploads.ports import ByteStream
 
 READ_BYTES = 256 * 1024
@@ -112,6 +114,13 @@ class FilesystemDataStore:
             raise Unavailable(f"The data folder {root} cannot be used: {reason}") from error
 
     async def append(self, upload: Upload, stream: ByteStream) -> AsyncGenerator[Checkpoint, None]:
+        if takeover.needed(upload):
+            former = self._places.unfinished(upload)
+            with reported():
+                upload = await takeover.take_over(self._places, upload)
+            yield Checkpoint(upload.offset, upload.placement)
+            with reported():
+                await in_thread(remove, former)
         appending = Appending(self._places, self._rules, upload, stream)
         try:
             appending.verify()
@@ -138,18 +147,16 @@ class FilesystemDataStore:
 
     async def finish(self, upload: Upload) -> Placement:
         with reported():
-            if self._durable or self._sidecar:
+            if self._durable or self._sidecar or upload.doubt is not None:
                 return await in_thread(self._placer.place, upload)
-            # A link and an unlink without syncs take less time than a thread.
+            # A link and an unlink without syncs take less time than a thread, and on one box there is nothing else.
             return self._placer.place(upload)
 
     async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> Placement:
         whole = replace(upload, offset=sum(part.offset for part in parts))
         with reported():
             ino = await in_thread(self._placed_ino, whole)
-            if ino is None:
-                ino = await self._merge(upload, parts)
-        return {"ino": ino}
+            return await self._merge(upload, parts) if ino is None else {"ino": ino}
 
     async def abort(self, upload: Upload) -> None:
         with reported():
@@ -171,11 +178,13 @@ class FilesystemDataStore:
         for shard in sorted(shards):
             with reported():
                 found = await in_thread(self._old_files, shard, self._now() - age)
-            for id, (modified, size) in found.items():
-                yield Upload(id, "", datetime.fromtimestamp(modified, UTC), offset=size)
+            for (id, fence), (modified, size) in found.items():
+                at = datetime.fromtimestamp(modified, UTC)
+                yield Upload(id, "", at, offset=size, placement={FENCE: fence} if fence else {})
 
-    def references(self, record: Upload, found: Upload) -> bool:  # noqa: ARG002 - a file is found by its upload's id
-        return record.state.alive
+    def references(self, record: Upload, found: Upload) -> bool:
+        # What the holder of a lease has made and not told of yet, the lease protects.
+        return record.state.alive and "key" not in record.placement and named_fence(record) == named_fence(found)
 
     async def probe(self) -> None:
         try:
@@ -235,18 +244,20 @@ class FilesystemDataStore:
         key = self._placer.find(upload)
         return None if key is None else os.lstat(self._places.file(key)).st_ino
 
-    async def _merge(self, upload: Upload, parts: Sequence[Upload]) -> int:
-        target = self._own_partial(upload.id)
+    async def _merge(self, upload: Upload, parts: Sequence[Upload]) -> Placement:
+        fence = own_fence(upload)
+        path = self._places.partial(upload.id, fence)
+        target = self._own_partial(path)
         try:
             await in_thread(os.ftruncate, target, 0)
             position = 0
             for part in parts:
-                await self._copy(part, target, position)
+                await self._add(part, target, position)
                 position += part.offset
             if self._durable:
                 await in_thread(sync_data, target)
-                await in_thread(sync_folder, os.path.dirname(self._places.partial(upload.id)))
-            return os.fstat(target).st_ino
+                await in_thread(sync_folder, os.path.dirname(path))
+            return unfinished_at(os.fstat(target).st_ino, fence)
         except OSError:
             # What fitted is of no use until all of it does, and others need its room.
             with suppress(OSError):
@@ -255,45 +266,36 @@ class FilesystemDataStore:
         finally:
             os.close(target)
 
-    def _own_partial(self, id: str) -> int:
-        fd = self._places.make_partial(id)
+    def _own_partial(self, path: str) -> int:
+        fd = self._places.make(path)
         if os.fstat(fd).st_nlink > 1:
             # Placed under a name that the template of today does not give: that file is whole, and stays as it is.
             os.close(fd)
-            os.unlink(self._places.partial(id))
-            fd = self._places.make_partial(id)
+            os.unlink(path)
+            fd = self._places.make(path)
         return fd
 
-    async def _copy(self, part: Upload, target: int, position: int) -> None:
+    async def _add(self, part: Upload, target: int, position: int) -> None:
         source = self._places.open_bytes(self._places.source(part), part)
         try:
-            if os.fstat(source).st_size == part.offset and await in_thread(
-                clone, source, target, part.offset, position
-            ):
-                return
-            done = 0
-            while done < part.offset:
-                size = min(SLICE_BYTES, part.offset - done)
-                copied = await in_thread(copy_slice, source, target, done, position + done, size)
-                if not copied:
-                    raise lost(part)
-                done += copied
+            if not await copy(source, target, part.offset, position):
+                raise lost(part)
         finally:
             os.close(source)
 
-    def _old_files(self, shard: str, before: float) -> dict[str, tuple[float, int]]:
-        """Ids, modification times and sizes of the files of one shard that were not touched since `before`."""
-        found: dict[str, tuple[float, int]] = {}
+    def _old_files(self, shard: str, before: float) -> dict[tuple[str, int], tuple[float, int]]:
+        """Ids and fences of the files of one shard not touched since `before`: when they were, and their sizes."""
+        found: dict[tuple[str, int], tuple[float, int]] = {}
         try:
             with os.scandir(os.path.join(self._places.partials, shard)) as entries:
                 for entry in entries:
-                    id = entry.name.removesuffix(SIDECAR)
-                    if not valid_id(id) or entry.path.removesuffix(SIDECAR) != self._places.partial(id):
+                    name = self._places.parse(entry.path)
+                    if name is None:
                         continue  # not ours: ours would be elsewhere
                     with suppress(FileNotFoundError):
                         file = entry.stat(follow_symlinks=False)
-                        if file.st_mtime < before and (id not in found or entry.name == id):
-                            found[id] = file.st_mtime, file.st_size
+                        if file.st_mtime < before and (name not in found or entry.path == self._places.partial(*name)):
+                            found[name] = file.st_mtime, file.st_size
         except (FileNotFoundError, NotADirectoryError):
             return {}
         return found

@@ -34,7 +34,7 @@ from tusfleet.uploads.errors import (
     Unavailable,
     UploadError,
 )
-from tusfleet.uploads.inspect import inspect, peek
+from tusfleet.uploads.inspect import inspect, peek, reading
 from tusfleet.uploads.intents import Append, Checksum, Create, Discover, Download, Inspect, Intent, Terminate
 from tusfleet.uploads.models import Principal, State, Upload, valid_id
 from tusfleet.uploads.ports import Content, Redirecting
@@ -269,7 +269,7 @@ class UploadEndpoint:
         if answer.start == answer.stop:
             await send_head(request.send, answer.status, fields)
             return answer.status
-        async with self._context.data.read(upload) as content:
+        async with reading(self._context, upload) as content:
             await request.send({"type": "http.response.start", "status": answer.status, "headers": fields})
             await _send_content(request, content, answer.start, answer.stop, self._context.metrics.bytes_sent.inc)
         return answer.status

@@ -78,11 +78,6 @@ async def open_stores(
         info, locker = await opened
     if settings.datastore is DataStoreKind.S3:
         return Stores(info, locker, await _s3(settings, metrics, stack, patient=patient))
-    if settings.infostore is InfoStoreKind.REDIS:
-        logger.warning(
-            "several gateways on one folder may lose acknowledged bytes: one that was frozen past its lease writes "
-            "into the file when it wakes; use datastore=s3 for more than one gateway"
-        )
     return Stores(info, locker, await _filesystem(settings, metrics, look_only=look_only))
 
 

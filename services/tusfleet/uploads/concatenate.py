@@ -89,6 +89,9 @@ async def _merge(context: Context, upload: Upload, lease: Lease) -> Upload:
         upload = await context.commit(upload, lease, {"state": State.FINISHING})
     try:
         merged = replace(upload, placement=await context.data.concatenate(upload, present), offset=length or 0)
+        if lease.doubt is not None:
+            # That may have taken long: whoever has lost the lease meanwhile learns it here, and makes no object.
+            upload = await context.commit(upload, lease, {})
         placement = await context.data.finish(merged)
     except (DataLost, TooLarge):
         await fail(context, upload, lease)

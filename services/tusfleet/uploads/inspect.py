@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
 from tusfleet.uploads.concatenate import drive
 from tusfleet.uploads.context import Context
+from tusfleet.uploads.errors import DataLost
 from tusfleet.uploads.finish import finish
 from tusfleet.uploads.intents import Inspect
 from tusfleet.uploads.models import Principal, State, Upload
+from tusfleet.uploads.ports import Content
 
 
 async def inspect(context: Context, intent: Inspect, principal: Principal) -> Upload:
@@ -41,3 +47,22 @@ async def peek(context: Context, id: str, principal: Principal) -> Upload:
         NotFound, Gone: there is none.
     """
     return await context.present(id, principal)
+
+
+@asynccontextmanager
+async def reading(context: Context, upload: Upload) -> AsyncIterator[Content]:
+    """Open the bytes of a record that was read without a lease: they may have been put elsewhere since.
+
+    Raises:
+        DataLost: they are not there.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            content = await stack.enter_async_context(context.data.read(upload))
+        except DataLost:
+            current = await context.info.read(upload.id)
+            if current is None or current.placement == upload.placement:
+                raise
+            moved = replace(upload, placement=current.placement)
+            content = await stack.enter_async_context(context.data.read(moved))
+        yield content

@@ -1,7 +1,6 @@
 """A holder is frozen past the end of its lease, the upload is finished elsewhere, the holder is thawed.
 
 Nothing changes then: what it still sends to the store is referenced by nobody, its commits are refused and counted.
-That is so in a bucket. A folder that several gateways share cannot give it: they warn of that when they start.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ from tests.failure.fleet.passages import GONE, WAYS, Passage, Sent, finished
 from tests.failure.fleet.points import FREEZE_AT
 from tests.failure.fleet.stores import EVERY, PART, Place
 from tests.servers import Server, eventually
-from tests.testbed.fixtures import need
-from tests.testbed.s3 import SERVERS
 
 pytestmark = pytest.mark.long
 
@@ -34,13 +31,6 @@ AT_ONCE = 8
 
 ONE_OF = 1 if EVERY else 3
 """Of the deaths that a store has, so many are tried as freezes, by themselves."""
-
-
-@pytest.fixture(params=SERVERS)
-def kind(request: pytest.FixtureRequest) -> str:
-    """Each S3 server in turn."""
-    need(request.param)
-    return str(request.param)
 
 
 @pytest.mark.parametrize("offered", [1, PART], ids=["a byte", "a part"])

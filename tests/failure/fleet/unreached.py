@@ -33,6 +33,8 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "uploads.append:append:finish",
         "uploads.append:_Writing.store_verified:self._commit",
         "uploads.finish:finish:context.commit",
+        "datastores.filesystem:FilesystemDataStore.append:takeover.take_over",
+        "datastores.filesystem:FilesystemDataStore.append:in_thread",
         "datastores.s3.copying:_check_empty:workshop.look",
         "datastores.s3.finishing:_of_parts:workshop.look",
         "datastores.s3.finishing:_of_parts:joining.replace",

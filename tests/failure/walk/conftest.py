@@ -8,7 +8,7 @@ import pytest
 
 from tests.failure.fleet.gateways import ForkedGateway, need_forks
 from tests.failure.fleet.stores import KINDS, stores
-from tests.failure.walk.ground import FLAGS, LEASE_SECONDS, UNFENCED_LEASE_SECONDS, Ground
+from tests.failure.walk.ground import FLAGS, Ground
 from tests.failure.walk.journal import Journal
 from tests.servers import Server, serving
 from tests.testbed.faults import s3_proxy
@@ -34,8 +34,7 @@ def ground(request: pytest.FixtureRequest, redis_alone: RedisNode, tmp_path: Pat
         if kind != "filesystem":
             proxy = stack.enter_context(s3_proxy(found.server(kind).port))
         place = found.place(kind, topology, tmp_path, proxy.endpoint if proxy else None)
-        lease = LEASE_SECONDS if proxy else UNFENCED_LEASE_SECONDS
-        flags = (*place.backend.flags, *FLAGS, "--lease-ttl", f"{lease:g}s")
+        flags = (*place.backend.flags, *FLAGS)
 
         def started(name: str, kind: type[Server]) -> Server:
             folder = tmp_path / name

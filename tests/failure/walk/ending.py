@@ -118,7 +118,7 @@ def _listed(ground: Ground) -> list[Any]:
     return found
 
 
-def nothing_left(ground: Ground, clients: list[Client]) -> None:
+def nothing_left(ground: Ground, clients: list[Client], janitor: Server) -> None:
     """See that the store has the objects of finished uploads, and nothing else."""
     uploads = {one.id: one for client in clients for one in (*client.uploads, *client.done) if one.gone is not Gone.YES}
     for upload in [one for one in uploads.values() if one.partial]:
@@ -128,13 +128,14 @@ def nothing_left(ground: Ground, clients: list[Client]) -> None:
         del uploads[upload.id]
     wanted = sorted(map(object_of, uploads.values()))
 
-    def clean() -> bool:
-        return ground.place.objects() == wanted and not unfinished()
+    if ground.place.bucket is None:
+        # In a folder it looks for what nobody needs when it starts and once an hour, and leaves alone what is fresh.
+        janitor.terminate()
+        ground.place.age()
+        janitor.start()
 
-    def unfinished() -> list[str]:
-        # In a folder, the janitor looks only once an hour for files whose creation was cut short, and takes none
-        # that is younger than a minute.
-        return ground.place.unfinished() if ground.place.bucket is not None else _with_record(ground)
+    def clean() -> bool:
+        return ground.place.objects() == wanted and not ground.place.unfinished()
 
     try:
         eventually(clean, CLEAN_SECONDS, pause=0.2)
@@ -142,16 +143,11 @@ def nothing_left(ground: Ground, clients: list[Client]) -> None:
         objects = set(ground.place.objects())
         raise Violation(
             f"left over: {sorted(objects - set(wanted))}, missing: {sorted(set(wanted) - objects)}, "
-            f"unfinished: {unfinished()}"
+            f"unfinished: {ground.place.unfinished()}"
         ) from None
     for upload in uploads.values():
         content_is(ground, upload)
         finished_once(ground, upload)
-
-
-def _with_record(ground: Ground) -> list[str]:
-    known = {shown["id"] for shown in _listed(ground)}
-    return [name for name in ground.place.unfinished() if name.rpartition("/")[2] in known]
 
 
 def logs_are_calm(servers: Iterable[Server]) -> None:

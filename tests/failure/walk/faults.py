@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from tests.failure.client import MIB
-from tests.failure.walk.ground import LEASE_SECONDS, UNFENCED_LEASE_SECONDS, Ground
+from tests.failure.walk.ground import LEASE_SECONDS, Ground
 from tests.servers import Server
 from tests.testbed.s3_faults import (
     ANY,
@@ -34,6 +34,9 @@ SICK = "Error: The S3 service"
 
 START_SECONDS = 60.0
 
+OUTAGE_SECONDS = 3.0
+"""Of Redis, at most: long enough for every lease to run out."""
+
 WITH_BODY = ("PutObject", "UploadPart")
 
 
@@ -51,14 +54,12 @@ class Faults:
         self.numbers = numbers
         self.counts: Counter[str] = Counter()
         self._rules: list[Rule] = []
-        # Of Redis, at most; over files, shorter than what is left of a lease when it begins.
-        self._outage = 3.0 if ground.proxy else UNFENCED_LEASE_SECONDS / 4
 
     def walk(self) -> None:
         """Break things until it is time to stop; what was away is back then."""
         kinds: list[tuple[int, Callable[[], None]]] = [
             (3, self.kill),
-            (2 if self.ground.proxy else 0, self.freeze),
+            (2, self.freeze),
             (1, self.end_gently),
             (1, self.restart_redis),
             (1, self.freeze_redis),
@@ -133,7 +134,7 @@ class Faults:
 
     def restart_redis(self) -> None:
         """Redis is killed; all that it had acknowledged is there again."""
-        pause = self.numbers.choice((0.0, self.numbers.uniform(0, self._outage)))
+        pause = self.numbers.choice((0.0, self.numbers.uniform(0, OUTAGE_SECONDS)))
         self._note(f"kill Redis for {pause:.2f} s")
         self.ground.redis.kill()
         self.ground.stop.wait(pause)
@@ -142,7 +143,7 @@ class Faults:
 
     def freeze_redis(self) -> None:
         """Redis stands still: nobody can renew a lease."""
-        pause = self.numbers.uniform(0.3, self._outage)
+        pause = self.numbers.uniform(0.3, OUTAGE_SECONDS)
         self._note(f"freeze Redis for {pause:.2f} s")
         self.ground.redis.pause()
         self.ground.stop.wait(pause)

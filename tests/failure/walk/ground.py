@@ -15,12 +15,8 @@ from tests.testbed.redis_node import RedisNode
 LEASE_SECONDS = 1.5
 """So soon the lease of a gateway that was killed or frozen is free."""
 
-UNFENCED_LEASE_SECONDS = 4.0
-"""The same over files in one folder. Nothing there can refuse the writes of a gateway that lost its lease while it was
-frozen: it would cut what another one has written since. So nothing that a walk over files does takes as long."""
-
 FLAGS = (
-    *("--lock-timeout", "4s", "--redis-patience", "3s"),
+    *("--lease-ttl", f"{LEASE_SECONDS:g}s", "--lock-timeout", "4s", "--redis-patience", "3s"),
     *("--s3-retry-time", "5s", "--s3-read-timeout", "10s", "--body-idle-timeout", "6s", "--drain-grace", "5s"),
     *(
         "--downloads",

@@ -67,7 +67,7 @@ def _reckon(ground: Ground, janitor: Server, clients: list[Client], lost: dict[s
             return 0
         alive = ending.compare_all(ground, clients)
         ended = ending.end_unknown(ground, alive, lost)
-        ending.nothing_left(ground, clients)
+        ending.nothing_left(ground, clients, janitor)
         ending.logs_are_calm([*ground.gateways, janitor])
     except Violation as violation:
         ground.broken(who, str(violation))

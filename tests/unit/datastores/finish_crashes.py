@@ -1,7 +1,8 @@
 """Finishes uploads in processes that are killed before the first, second, ... change of the file system.
 
-Run as `python finish_crashes.py FOLDER SCENARIO AFTERWARDS`, in a process without threads, since it forks. Prints how
-many crashes there were; fails when what `AFTERWARDS` does ("finish" or "abort") does not repair one of them.
+Run as `python finish_crashes.py FOLDER SCENARIO AFTERWARDS LEASES`, in a process without threads, since it forks.
+Prints how many crashes there were; fails when what `AFTERWARDS` does ("finish" or "abort") does not repair one of them.
+`LEASES` are "process", which end with it, or "redis", which run out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.kits.datastore import append, content_of, finish, finished, new_final, new_upload
+from tests.unit.datastores.leases import LeasedStore
 from tusfleet.datastores.filesystem import FilesystemDataStore
 from tusfleet.uploads.models import ConcatKind, Upload
 from tusfleet.uploads.ports import DataStore
@@ -23,9 +25,14 @@ CHANGES = frozenset({"os.link", "os.remove", "os.rename", "os.mkdir", "os.rmdir"
 
 NEIGHBOUR = b"of another upload"
 
+LEASES_OF_ONE = 4
+"""At least as many leases as a process takes before it dies."""
 
-def die_at(number: int) -> None:
-    """Kill this process right before its change of that number."""
+Store = FilesystemDataStore | LeasedStore
+
+
+def stop_at(number: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """Kill this process, or freeze it, right before its change of that number."""
     left = number
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
@@ -33,8 +40,8 @@ def die_at(number: int) -> None:
         flags = arguments[2] if event == "open" else 0
         if event in CHANGES or (isinstance(flags, int) and flags & os.O_CREAT):
             left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if left == -1:
+                os.kill(os.getpid(), how)
 
     sys.addaudithook(count)
 
@@ -49,7 +56,7 @@ def without_links() -> None:
     os.link = refused  # type: ignore[assignment]
 
 
-async def prepare(store: FilesystemDataStore, scenario: str) -> tuple[Upload, list[Upload], bytes]:
+async def prepare(store: Store, scenario: str) -> tuple[Upload, list[Upload], bytes]:
     """The record to finish, the parts it is made of, and its content."""
     await store.prepare()
     await finished(store, NEIGHBOUR, name="final.bin")
@@ -69,11 +76,11 @@ async def whole(store: DataStore, record: Upload, parts: list[Upload]) -> Upload
     return await finish(store, record)
 
 
-def crashes(store: FilesystemDataStore, record: Upload, parts: list[Upload], number: int) -> bool:
+def crashes(store: Store, record: Upload, parts: list[Upload], number: int) -> bool:
     """Let a process die at a change; False when it got through."""
     child = os.fork()
     if child == 0:
-        die_at(number)
+        stop_at(number)
         asyncio.run(whole(store, record, parts))
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -87,7 +94,7 @@ def files_of(root: Path, folder: str) -> list[Path]:
     return [path for path in (root / folder).rglob("*") if path.is_file()]
 
 
-async def repair(store: FilesystemDataStore, root: Path, record: Upload, parts: list[Upload], content: bytes) -> None:
+async def repair(store: Store, root: Path, record: Upload, parts: list[Upload], content: bytes) -> None:
     """Finish again, and see that there is one file, whole, and nothing else."""
     done = await whole(store, record, parts)
     assert await content_of(store, done) == content
@@ -97,16 +104,24 @@ async def repair(store: FilesystemDataStore, root: Path, record: Upload, parts: 
     await store.abort(done)
 
 
-def main(folder: Path, scenario: str, afterwards: str) -> None:
+def opened(root: Path, scenario: str, leases: str) -> Store:
+    """The store of a scenario."""
+    store = FilesystemDataStore(root, key_template="{yyyy}/{filename}", sidecar=scenario == "sidecar")
+    return store if leases == "process" else LeasedStore(store)
+
+
+def main(folder: Path, scenario: str, afterwards: str, leases: str) -> None:
     if scenario == "without links":
         without_links()
     number = 0
     while True:
         root = folder / str(number)
-        store = FilesystemDataStore(root, key_template="{yyyy}/{filename}", sidecar=scenario == "sidecar")
+        store = opened(root, scenario, leases)
         record, parts, content = asyncio.run(prepare(store, scenario))
         before = sorted(files_of(root, "files"))
         crashed = crashes(store, record, parts, number)
+        if isinstance(store, LeasedStore):
+            store.run_out(LEASES_OF_ONE)
         if afterwards == "finish":
             asyncio.run(repair(store, root, record, parts, content))
         else:
@@ -120,4 +135,4 @@ def main(folder: Path, scenario: str, afterwards: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(Path(sys.argv[1]), *sys.argv[2:])
