@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from tusfleet.datastores.s3.copies import SMALL_INLINE
 from tusfleet.datastores.s3.flight import ended
 from tusfleet.datastores.s3.means import Means
-from tusfleet.datastores.s3.outgoing import BATCH_BYTES, SMALL_INLINE, Outgoing
+from tusfleet.datastores.s3.outgoing import BATCH_BYTES, Outgoing
 from tusfleet.uploads.errors import UploadError
 from tusfleet.uploads.models import Checkpoint, Upload
 from tusfleet.uploads.ports import ByteStream, Tentative

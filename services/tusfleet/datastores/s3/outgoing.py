@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from tusfleet.datastores.s3.copies import Copies
 from tusfleet.datastores.s3.flight import Flight
 from tusfleet.datastores.s3.loading import Loading
 from tusfleet.datastores.s3.means import Means
@@ -25,12 +26,6 @@ from tusfleet.uploads.ports import ByteStream
 
 BATCH_BYTES = 1024 * 1024
 """Bytes taken of the stream at a time; there is room for as many as had arrived, be it still in the system."""
-
-SMALL_INLINE = 8 * 1024
-"""A silent connection may hold a tail of so many bytes, which its record has; a larger one is put into an object."""
-
-COPIES = 3
-"""What a byte of a tail in the record takes in memory: it is in the placement, and in base64 in the record."""
 
 
 class Outgoing:
@@ -47,7 +42,7 @@ class Outgoing:
     """
 
     __slots__ = (
-        "_beside", "_flight", "_means", "_news", "_nonce", "_numbers", "_start", "_strays", "_tails", "_tentative",
+        "_copies", "_flight", "_means", "_news", "_nonce", "_numbers", "_start", "_strays", "_tails", "_tentative",
         "_told", "_upload", "_where", "_workshop", "_written", "arrived", "ended", "failure", "loading",
     )  # fmt: skip
 
@@ -76,9 +71,8 @@ class Outgoing:
         self.arrived = 0
         self.ended = False
         self.failure: UploadError | None = None
-        self._beside = 0 if placement.tail is None or placement.tail.data is None else COPIES * placement.tail.size
+        self._copies = Copies(means.pool, placement.tail)
         means.pool.come()
-        means.pool.charge(self._beside)
 
     @property
     def placement(self) -> S3Placement:
@@ -116,7 +110,7 @@ class Outgoing:
         finally:
             self.loading.leave_line()
             self.loading.clear()
-            self._leave(0)
+            self._copies.clear()
             self._means.pool.gone()
 
     @property
@@ -185,7 +179,7 @@ class Outgoing:
         self._numbers.committed(self._told)
         tail = self._told.tail
         if tail is None or tail.data is None:
-            self._leave(0)
+            self._copies.clear()
 
     # Bytes in
 
@@ -278,15 +272,7 @@ class Outgoing:
     def may_inline(self) -> bool:
         """Whether the buffer may go into the record: it is small, and memory has room for copies of it."""
         size = self.loading.buffer.size
-        if size > self._means.options.tail_inline_max:
-            return False
-        if self.ended or size <= SMALL_INLINE:
-            return True
-        more = COPIES * size - self._beside
-        if more > 0 and not self._means.pool.admit(more):
-            return False
-        self._beside += max(0, more)
-        return True
+        return size <= self._means.options.tail_inline_max and (self.ended or self._copies.admit(size))
 
     def inline(self, *, hold: bool = False) -> Checkpoint:
         """Put the buffer into the record, which it `may`; `hold` it too when more is expected soon."""
@@ -298,12 +284,6 @@ class Outgoing:
         else:
             loading.park(tail)
         return self._checkpoint()
-
-    def _leave(self, size: int) -> None:
-        """Count copies of `size` bytes as all there are."""
-        if self._beside > size:
-            self._means.pool.leave(self._beside - size)
-            self._beside = size
 
     def let_go(self, *, keep: bool = True) -> None:
         """Hold no bytes that are in a tail: they come back when more do."""
