@@ -24,6 +24,7 @@ from tusfleet.gateway.endpoint import EndpointRules, UploadEndpoint
 from tusfleet.gateway.forwarded import ProxyTrust
 from tusfleet.gateway.health import Health
 from tusfleet.gateway.leading import leading
+from tusfleet.gateway.listening import begin, go_on
 from tusfleet.gateway.stores import NotYet, open_stores
 from tusfleet.gateway.waiting import Waiting
 from tusfleet.hooks.python import PythonHooks
@@ -35,6 +36,7 @@ from tusfleet.protocols.tus import Tus
 from tusfleet.settings import DataStoreKind, ExpirationMode, InfoStoreKind, Settings, SettingsError
 from tusfleet.uploads.context import Context, Policy
 from tusfleet.uploads.models import EventType
+from tusfleet.uploads.ports import Shared
 
 logger = logging.getLogger(LOGGER)
 
@@ -123,6 +125,9 @@ class Service:
         async with AsyncExitStack() as stack:
             self._context = context = await self._compose(stack, patient=True)
             courier = self._courier(context)
+            if isinstance(context.info, Shared):
+                listening = partial(go_on, context, delivers=courier is not None)
+                stack.push_async_callback(_end, asyncio.create_task(_supervise(listening)))
             sweeping = [("sweeper", self._sweeper(context).run)] if Role.SWEEPER in self._roles else []
             for name, work in sweeping + ([("courier", courier.run)] if courier else []):
                 if self._crew is not None or self.settings.infostore is InfoStoreKind.REDIS:
@@ -180,7 +185,7 @@ class Service:
     async def _compose(self, stack: AsyncExitStack, *, look_only: bool = False, patient: bool = False) -> Context:
         stores = await open_stores(self.settings, self.metrics, self._crew, stack, look_only=look_only, patient=patient)
         calls = self._callables
-        return Context(
+        context = Context(
             data=stores.data,
             info=stores.info,
             locker=stores.locker,
@@ -189,8 +194,14 @@ class Service:
             new_id=_new_id,
             policy=_policy(self.settings),
             metrics=self.metrics,
-            record_events=bool(calls.on_finished or calls.on_terminated),
         )
+        if not look_only:
+            await begin(context, delivers=self._delivers)
+        return context
+
+    @property
+    def _delivers(self) -> bool:
+        return bool(self._callables.on_finished or self._callables.on_terminated)
 
     def _sweeper(self, context: Context) -> Sweeper:
         settings = self.settings
@@ -214,7 +225,7 @@ class Service:
             EventType.TERMINATED: self._callables.on_terminated,
         }
         sink = CallbackSink({kind: asynchronous(function) for kind, function in wanted.items() if function is not None})
-        if not context.record_events:
+        if not self._delivers:
             return None
         courier = Courier(context.info, sink)
         context.on_event = courier.wake

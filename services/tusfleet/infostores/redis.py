@@ -9,6 +9,7 @@ from typing import Any
 from tusfleet.infostores._redis_outbox import Outbox
 from tusfleet.infostores._redis_scan import Scanner
 from tusfleet.redis_shards.eviction import Eviction
+from tusfleet.redis_shards.layout import store_key
 from tusfleet.redis_shards.records import (
     Changed,
     changed,
@@ -20,7 +21,7 @@ from tusfleet.redis_shards.records import (
     upload_of,
     whole,
 )
-from tusfleet.redis_shards.scripts import COMMIT, CREATE, DELETE, END, LINK, PROBE, READ
+from tusfleet.redis_shards.scripts import COMMIT, CREATE, DELETE, END, LINK, LISTEN, PROBE, READ
 from tusfleet.redis_shards.shards import Shards, uncut
 from tusfleet.uploads.errors import AlreadyExists, FenceLost, StoreFull, Unavailable
 from tusfleet.uploads.models import Change, Event, Page, Query, State, Upload, Usage
@@ -28,6 +29,9 @@ from tusfleet.uploads.ports import Lease
 
 LINK_SECONDS = 24 * 3600
 """How long it is remembered what is made of a part that has no record; of one that has, as long as the record lives."""
+
+LISTENED_SECONDS = 7 * 24 * 3600
+"""How long it is remembered that events are delivered: their courier comes back after an outage, and not for ever."""
 
 THOUSAND_MILLIONS = 10**9
 """Totals of bytes are kept in two numbers: this many bytes, and the rest."""
@@ -182,6 +186,15 @@ class RedisInfoStore:
 
     async def confirm(self, event_ids: Sequence[str]) -> None:
         await self._outbox.confirm(event_ids)
+
+    async def listen(self) -> None:
+        await self._listen(1)
+
+    async def listened(self) -> bool:
+        return bool(await self._listen(0))
+
+    async def _listen(self, says: int) -> Any:
+        return await self._shards.run(LISTEN, [store_key(self._layout.prefix)], [says, LISTENED_SECONDS * 10**6])
 
     async def probe(self) -> None:
         # On a Cluster some shards may be out of reach while others are not.

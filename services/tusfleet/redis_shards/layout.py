@@ -1,6 +1,6 @@
 r"""The names of keys. All keys of a shard carry its hash tag, so that one script may touch them on a Cluster too.
 
-<prefix>:store                  hash: schema version, number of shards
+<prefix>:store                  hash: schema version, number of shards, when a process last said that it tells of events
 <prefix>:{<n>}:u:<id>           hash: the record of an upload
 <prefix>:{<n>}:parts:<id>       list: the parts of its placement
 <prefix>:{<n>}:lease:<id>       hash that runs out: token, gateway and fence of whoever may write, who waits for it

@@ -46,7 +46,7 @@ class Context:
         new_id: makes ids that nobody can guess.
         policy: the rules.
         metrics: where things are counted.
-        record_events: whether anybody listens; without a listener no event is put in the outbox.
+        record_events: whether anybody listens, here or elsewhere; without a listener no event is put in the outbox.
         on_event: is called when there is something new in the outbox.
         leaving: set once no new clients should be sent here.
         draining: set once the server shuts down.

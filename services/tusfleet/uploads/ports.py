@@ -387,6 +387,19 @@ class Cautious(Protocol):
         ...
 
 
+@runtime_checkable
+class Shared(Protocol):
+    """What an `InfoStore` may be besides: one that processes share of which few deliver the events of all."""
+
+    async def listen(self) -> None:
+        """Say that events are delivered. It is remembered for days, so that a fleet may be down, and said again."""
+        ...
+
+    async def listened(self) -> bool:
+        """Whether somebody has said so within these days."""
+        ...
+
+
 class HookRunner(Protocol):
     """Asks others before something happens."""
 
