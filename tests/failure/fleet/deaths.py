@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -22,9 +23,6 @@ from tests.testbed.s3 import SERVERS
 
 AT_ONCE = 10
 """Deaths that are tried at the same time: most of what they take is waiting for the lease of the dead."""
-
-AT_MOST_MISSED = 0.25
-"""Share of deaths that need not happen: how often a point is reached depends on what is in flight at the same time."""
 
 SEED = "points"
 """The same bytes every time: a death can be tried again by the name of its point."""
@@ -47,11 +45,17 @@ class Toll:
 
     died: list[Death] = field(default_factory=list)
     missed: list[Death] = field(default_factory=list)
-    """Those whose point was not reached so often this time: parts that are in flight together take turns."""
+    """Those whose point was not reached so often this time: how bytes arrive and parts take turns is never the same."""
     broken: list[str] = field(default_factory=list)
     sources: set[bytes] = field(default_factory=set)
     """The contents of all objects that may be there."""
     slowest: float = 0.0
+
+    @property
+    def left_out(self) -> list[Death]:
+        """The first time of each point at which nobody has died: that is reached whenever the point is."""
+        dead = {death.point for death in self.died}
+        return sorted({Death(death.point, 1) for death in self.missed if death.point not in dead})
 
 
 def traced(place: Place, way: str, folder: Path) -> Counter[str]:
@@ -112,15 +116,17 @@ def die(place: Place, way: str, folder: Path, deaths: Sequence[Death]) -> Toll:
     """Have a gateway die each of these deaths, and see that nothing came of it."""
     toll = Toll()
     with gateway(folder / "second", place.backend, *QUICK, kind=ForkedGateway) as second:
+        numbers = count()
 
-        def one(number: int) -> None:
+        def one(death: Death, number: int) -> None:
             try:
-                _die(place, way, folder / f"{number}", deaths[number], second, toll)
+                _die(place, way, folder / f"{number}", death, second, toll)
             except (AssertionError, OSError, EOFError) as failure:
-                toll.broken.append(f"{deaths[number]}: {failure!r}")
+                toll.broken.append(f"{death}: {failure!r}")
 
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            list(threads.map(one, range(len(deaths))))
+            list(threads.map(one, deaths, numbers))
+            list(threads.map(one, toll.left_out, numbers))
     return toll
 
 

@@ -69,6 +69,8 @@ class Sent:
     """Whether the length is told with the last bytes, or behind them."""
     path: str = ""
     acknowledged: int = 0
+    reach: int = 0
+    """Where the farthest request ends that was left hanging: it may still wait for its turn, and have it later."""
 
     def begin(self, first: int = 0) -> None:
         """Create it, with its first bytes when there are some; who is told no URL begins again."""
@@ -115,6 +117,7 @@ class Sent:
 
     def _half(self, server: Server, size: int, length: int | None) -> Wire:
         wire = Wire(server)
+        self.reach = max(self.reach, self.acknowledged + size)
         body = self.data[self.acknowledged : self.acknowledged + size]
         try:
             wire.patch(self.path, self.acknowledged, length)
@@ -135,8 +138,8 @@ class Sent:
         if self.passage.died is not None and not self.passage.takeover:
             self.passage.takeover = time.monotonic() - began
             assert self.passage.takeover < TAKEOVER_SECONDS, f"{self.passage.takeover:.1f} s to take over {self.path}"
-        low, offset = self.acknowledged, offset_of(answer)
-        assert low <= offset <= sent, f"{self.path}: acknowledged {low}, sent {sent}, but it stands at {offset}"
+        low, high, offset = self.acknowledged, max(sent, self.reach), offset_of(answer)
+        assert low <= offset <= high, f"{self.path}: acknowledged {low}, sent {high}, but it stands at {offset}"
         assert not self.checked or offset in (low, sent), f"{self.path}: {offset} is inside of a checked request"
         self.acknowledged = offset
         self.deferred = self.deferred and "upload-length" not in answer

@@ -17,7 +17,16 @@ from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_for
 from tests.failure.fleet.passages import Passage, Sent, finished
 from tests.failure.fleet.stores import PART, Place
 from tests.testbed.faults import S3Proxy
-from tests.testbed.s3_faults import INTERNAL_ERROR, NO_SUCH_UPLOAD, SLOW_DOWN, Fault, LoseReply, Refuse
+from tests.testbed.s3_faults import (
+    INTERNAL_ERROR,
+    NO_SUCH_UPLOAD,
+    SLOW_DOWN,
+    Corrupt,
+    CutBody,
+    Fault,
+    LoseReply,
+    Refuse,
+)
 
 pytestmark = pytest.mark.long
 
@@ -39,6 +48,9 @@ FAULTS: dict[str, Fault] = {
     "loses its answer": LoseReply(),
 }
 """What happens to that request, once or for as long as it is tried again."""
+
+OF_BYTES: dict[str, Fault] = {"is reset in the middle": CutBody(100 * KIB), "brings other bytes": Corrupt()}
+"""What may happen besides to a request that brings the bytes itself."""
 
 
 def upload_of(passage: Passage, shape: str) -> Sent:
@@ -63,7 +75,8 @@ def test_F01_an_object_whose_making_fails_once_is_there_when_204_is_told(
 ) -> None:
     need_forks()
     with gateway(tmp_path / "gateway", bucket_place.backend, *FLAGS, kind=ForkedGateway) as one:
-        for count, (name, fault) in enumerate(FAULTS.items(), start=1):
+        faults = FAULTS | (OF_BYTES if shape == "one call" else {})
+        for count, (name, fault) in enumerate(faults.items(), start=1):
             print(name)
             sent = upload_of(Passage(one, one), shape)
             rule = line.rule(SHAPES[shape][0], fault)

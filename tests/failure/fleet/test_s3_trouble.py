@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -42,6 +43,12 @@ CLIENTS = 8
 MOST_ATTEMPTS = 8
 """Requests that one of them may cost a sick S3 in the time of its retries: pauses from 0.1 s, doubled each time, of
 which chance takes half, leave room for five or six."""
+
+
+MINUTE = 60.0
+
+MOST_PUT_OFF = 100
+"""Requests in a minute and the time that follows it, none of which takes less than a second."""
 
 
 @contextmanager
@@ -151,6 +158,47 @@ def test_no_storm_comes_over_s3(bucket: Place, s3_alone: S3Server, proxy: S3Prox
             assert CLIENTS <= attempts <= MOST_ATTEMPTS * CLIENTS, proxy.counts()
             ready(one)
             assert set(threads.map(send, paths)) == {204}
+
+
+def test_a_minute_of_slow_down_delays_and_nothing_else(
+    bucket: Place, s3_alone: S3Server, proxy: S3Proxy, tmp_path: Path
+) -> None:
+    """Clients that do as they are told come to their end once it is over; S3 is not asked the more for it."""
+    need_forks()
+    numbers = Random(60)
+    with gateway(tmp_path / "gateway", bucket.backend, kind=ForkedGateway) as one:
+        uploads = [
+            Sent(Passage(one, one), data, path=create(one, len(data)))
+            for data in (numbers.randbytes(size) for size in (300 * KIB, PART + MIB) for _ in range(CLIENTS // 2))
+        ]
+
+        def insist(sent: Sent) -> int:
+            """Send it until all of it has been taken; gives how often it was put off."""
+            for count in range(MOST_PUT_OFF):
+                answer = patch(one, sent.path, sent.acknowledged, sent.data[sent.acknowledged :])
+                if answer.status == 204:
+                    return count
+                assert answer.status == 503, answer
+                time.sleep(int(answer["retry-after"]))  # as it was told to
+                sent.recover(len(sent.data))
+            raise AssertionError(f"{sent.path} is put off for ever")
+
+        with ThreadPoolExecutor(CLIENTS) as threads:
+            with TROUBLES["throttling"].happens(s3_alone, proxy):
+                insisting = [threads.submit(insist, sent) for sent in uploads]
+                not_ready(one, TROUBLES["throttling"].reason)
+                time.sleep(MINUTE)
+                assert not any(one.done() for one in insisting)
+                attempts = len(proxy.requests("PutObject", "CreateMultipartUpload", "UploadPart"))
+            put_off = [one.result() for one in insisting]
+        print(f"{attempts} attempts of {CLIENTS} clients in a minute, who were put off {sum(put_off)} times")
+        assert all(put_off)
+        assert attempts <= MOST_ATTEMPTS * (sum(put_off) + CLIENTS)
+        ready(one)
+        for sent in uploads:
+            sent.check(bucket)
+    cleared(bucket, tmp_path)
+    assert bucket.objects() == sorted(sent.name for sent in uploads)
 
 
 def test_a_short_trouble_is_not_noticed(bucket: Place, proxy: S3Proxy, tmp_path: Path) -> None:
