@@ -65,6 +65,9 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "infostores.redis:RedisInfoStore.outbox",
         "infostores.redis:RedisInfoStore.probe",
         "infostores.redis:RedisInfoStore.warning",
+        "infostores.redis:RedisInfoStore.listen",
+        "infostores.redis:RedisInfoStore.listened",
+        "infostores.redis:RedisInfoStore._listen",
     ),
     "at the start or the end of the process, not in a request": (
         "lockers.redis:RedisLocker.open",
