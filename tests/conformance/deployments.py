@@ -21,6 +21,12 @@ Deploy = Callable[..., AbstractContextManager[Server]]
 
 NAME = os.environ.get("TUSFLEET_TEST_DEPLOYMENT", "box")
 
+STORE_HAS_LIMIT = NAME.endswith(("versitygw", "minio"))
+"""Whether the store itself does not take uploads of any size."""
+
+ONE_SHARD = ("--redis-shards", "1") if NAME.startswith("cluster") else ()
+"""For what is counted over all uploads together, which several servers of a Redis Cluster cannot do."""
+
 
 @contextmanager
 def deployment(folder: Path, name: str = NAME) -> Iterator[Deploy]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.conftest import Serve
+from tests.conformance.deployments import ONE_SHARD, STORE_HAS_LIMIT
 from tests.conformance.uploads import (
     BYTES,
     CHUNKED,
@@ -15,6 +16,7 @@ from tests.conformance.uploads import (
     create,
     finished,
     head,
+    limit,
     nothing_happens,
     offset,
     partial,
@@ -73,7 +75,7 @@ def test_A1_answers_to_uploads_tell_the_version(server: Server) -> None:
 
 
 def test_A1_a_server_error_tells_the_version(serve: Serve) -> None:
-    full = serve("--max-store-size", "10")
+    full = serve("--max-store-size", "10", *ONE_SHARD)
     response = post(full, "Upload-Length: 11")
     refused(response, 507, "store_full")
     assert response["Retry-After"].isdecimal()
@@ -139,7 +141,11 @@ def test_A6_options_tells_the_extensions(serve: Serve) -> None:
 
 
 def test_A7_options_tells_the_limit_if_there_is_one(serve: Serve) -> None:
-    assert "Tus-Max-Size" not in ask("OPTIONS", serve().url)
+    largest = limit(serve())
+    assert (largest is not None) == STORE_HAS_LIMIT
+    if largest is not None:
+        create(serve(), largest)
+        refused(post(serve(), f"Upload-Length: {largest + 1}"), 413, "too_large")
     assert ask("OPTIONS", serve("--max-size", "1KiB").url)["Tus-Max-Size"] == "1024"
 
 
@@ -319,6 +325,11 @@ def test_A23_many_small_patches_make_the_file_of_one(server: Server) -> None:
 
 @pytest.mark.parametrize("length", [2**31, 2**32, 5_000_000_000, 2**53 + 1, 2**63 - 1])
 def test_A24_numbers_have_64_bits(server: Server, length: int) -> None:
+    if (largest := limit(server)) is not None and length > largest:
+        response = post(server, f"Upload-Length: {length}")
+        refused(response, 413, "too_large")
+        assert f"is {length};".encode() in response.body
+        return
     url = create(server, length)
     assert head(url)["Upload-Length"] == str(length)
     with unchanged(url):

@@ -85,6 +85,12 @@ def head(url: str) -> Response:
     return ask("HEAD", url)
 
 
+def limit(server: Server) -> int | None:
+    """The largest upload as OPTIONS tells it."""
+    told = ask("OPTIONS", server.url).get("Tus-Max-Size")
+    return None if told is None else int(told)
+
+
 def offset(url: str) -> int:
     """The offset that HEAD tells."""
     response = head(url)
