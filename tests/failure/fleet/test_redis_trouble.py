@@ -184,3 +184,31 @@ def test_a_gateway_that_is_cut_off_from_redis_changes_nothing(
         sent.check(place)
         assert metrics(first)["tusfleet_leases_lost_total"] >= 1
     cleared(place, tmp_path)
+
+
+def test_a_redis_that_lost_its_data_costs_what_was_not_finished(
+    lone_place: Place, redis_alone: RedisNode, tmp_path: Path
+) -> None:
+    """Its clients begin again; objects stay; a janitor takes away what no record knows any more."""
+    need_forks()
+    place = lone_place
+    data = Random(5).randbytes(PART + 2 * MIB)
+    with gateway(tmp_path / "gateway", place.backend, *FLAGS, kind=ForkedGateway) as one:
+        done, lost, written = (Sent(Passage(one, one), data, path=create(one, len(data))) for _ in range(3))
+        done.send(len(data))
+        done.check(place)
+        lost.send(PART + MIB)
+        with written.hang(PART + MIB, promised=len(data)) as wire:
+            eventually(lambda: peeked(one, written.path)["offset"] > 0)
+            redis_alone.flush()
+            wire.send(data[PART + MIB :])
+            assert wire.read("PATCH").status in (404, 409, 410, 423, 503)
+        for sent in (lost, written):
+            assert head(one, sent.path).status == 404
+            assert patch(one, sent.path, sent.acknowledged, b"x").status == 404
+        again = Sent(Passage(one, one), data, path=create(one, len(data)))
+        again.send(len(data))
+        again.check(place)
+    cleared(place, tmp_path)
+    assert place.objects() == sorted([done.name, again.name])
+    assert place.sha256(done.name) == done.sha256
