@@ -163,7 +163,11 @@ class FilesystemDataStore:
             await in_thread(self._placer.remove, upload)
 
     @asynccontextmanager
-    async def read(self, upload: Upload) -> AsyncIterator[FileContent]:
+    async def read(
+        self,
+        upload: Upload,
+        span: tuple[int, int] | None = None,  # noqa: ARG002 - an open file has all of them
+    ) -> AsyncIterator[FileContent]:
         with reported():
             fd = self._open_for_reading(upload)
         try:

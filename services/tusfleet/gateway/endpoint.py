@@ -269,7 +269,7 @@ class UploadEndpoint:
         if answer.start == answer.stop:
             await send_head(request.send, answer.status, fields)
             return answer.status
-        async with reading(self._context, upload) as content:
+        async with reading(self._context, upload, (answer.start, answer.stop)) as content:
             await request.send({"type": "http.response.start", "status": answer.status, "headers": fields})
             await _send_content(request, content, answer.start, answer.stop, self._context.metrics.bytes_sent.inc)
         return answer.status

@@ -50,19 +50,22 @@ async def peek(context: Context, id: str, principal: Principal) -> Upload:
 
 
 @asynccontextmanager
-async def reading(context: Context, upload: Upload) -> AsyncIterator[Content]:
+async def reading(context: Context, upload: Upload, span: tuple[int, int] | None = None) -> AsyncIterator[Content]:
     """Open the bytes of a record that was read without a lease: they may have been put elsewhere since.
+
+    Parameters:
+        span: see `DataStore.read`.
 
     Raises:
         DataLost: they are not there.
     """
     async with AsyncExitStack() as stack:
         try:
-            content = await stack.enter_async_context(context.data.read(upload))
+            content = await stack.enter_async_context(context.data.read(upload, span))
         except DataLost:
             current = await context.info.read(upload.id)
             if current is None or current.placement == upload.placement:
                 raise
             moved = replace(upload, placement=current.placement)
-            content = await stack.enter_async_context(context.data.read(moved))
+            content = await stack.enter_async_context(context.data.read(moved, span))
         yield content

@@ -165,8 +165,12 @@ class DataStore(Protocol):
         """Free everything stored for `upload`, finished or not. Safe to repeat."""
         ...
 
-    def read(self, upload: Upload) -> AbstractAsyncContextManager[Content]:
+    def read(self, upload: Upload, span: tuple[int, int] | None = None) -> AbstractAsyncContextManager[Content]:
         """Open the bytes below `upload.offset` for reading.
+
+        Parameters:
+            span: start and stop of what will be asked for first, at least one byte; None: everything. Where opening
+                costs a request, it is one for these.
 
         Raises:
             DataLost: they are not there.

@@ -65,6 +65,24 @@ async def test_ranges_are_the_bytes_that_were_asked_for(means: Means) -> None:
             assert await some(found, stop, size) == content[stop:]
 
 
+async def test_bytes_that_are_told_of_at_the_opening_cost_one_request(
+    bucket: Bucket, s3_proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_credentials(bucket.server, monkeypatch)
+    content = some_bytes(3 * MIB + 17)
+    async with opened(bucket, endpoint=s3_proxy.endpoint) as means:
+        upload = await finished(means, content)
+        size = len(content)
+        for start, stop in ((0, size), (0, 1), (1, 2), (MIB - 1, 2 * MIB + 1), (size - 1, size)):
+            s3_proxy.clear()
+            async with read(means.workshop.client, means.workshop.naming, upload, (start, stop)) as found:
+                assert found.size == size
+                assert await some(found, start, stop) == content[start:stop]
+                assert s3_proxy.counts() == {"GetObject": 1}
+                # What nobody told of can be had all the same.
+                assert await some(found, 0, size) == content
+
+
 async def test_an_empty_object_is_read(means: Means) -> None:
     assert await all_of(means, await finished(means, b"")) == b""
 

@@ -78,7 +78,9 @@ def lost(key: str) -> DataLost:
 
 
 @asynccontextmanager
-async def read(client: S3Client, naming: Naming, upload: Upload) -> AsyncIterator[Content]:
+async def read(
+    client: S3Client, naming: Naming, upload: Upload, span: tuple[int, int] | None = None
+) -> AsyncIterator[Content]:
     """Open the bytes below `upload.offset` for reading; see `DataStore.read`.
 
     The object is opened at once, so that what is wrong is told before the first byte, and a deletion disturbs nobody
@@ -98,7 +100,9 @@ async def read(client: S3Client, naming: Naming, upload: Upload) -> AsyncIterato
     if source is None:
         yield Recorded(b"" if placement.tail is None else placement.tail.data or b"")
         return
-    stored = Stored(client, source, await source.open(client))
+    if span == (0, source.size):
+        span = None
+    stored = Stored(client, source, await source.open(client, span), span)
     try:
         yield stored
     finally:
@@ -138,13 +142,15 @@ class Stored:
     Parameters:
         client: the connection.
         source: the object.
-        body: of all of its bytes, open and unread, if there is one.
+        body: open and unread, if there is one,
+        span: of these of its bytes; None: of all.
     """
 
-    def __init__(self, client: S3Client, source: Source, body: Any = None) -> None:
+    def __init__(self, client: S3Client, source: Source, body: Any = None, span: tuple[int, int] | None = None) -> None:
         self._client = client
         self._source = source
         self._unread = body
+        self._span = (0, source.size) if span is None else span
         self._open = set() if body is None else {body}
         self.size = source.size
 
@@ -183,7 +189,7 @@ class Stored:
     async def _body(self, start: int, stop: int) -> Any:
         unread, self._unread = self._unread, None
         if unread is not None:
-            if start == 0:
+            if start == self._span[0] and stop <= self._span[1]:
                 return unread
             unread.close()
             self._open.discard(unread)

@@ -86,9 +86,9 @@ class S3DataStore:
         else:
             await freeing.free(workshop, upload)
 
-    def read(self, upload: Upload) -> AbstractAsyncContextManager[Content]:
+    def read(self, upload: Upload, span: tuple[int, int] | None = None) -> AbstractAsyncContextManager[Content]:
         """See `DataStore.read`."""
-        return reading.read(self._means.workshop.client, self._means.workshop.naming, upload)
+        return reading.read(self._means.workshop.client, self._means.workshop.naming, upload, span)
 
     def leftovers(self, age: float) -> AsyncIterator[Upload]:
         """See `DataStore.leftovers`."""
