@@ -168,6 +168,7 @@ async def _s3(settings: Settings, metrics: Metrics, stack: AsyncExitStack, *, pa
         options = S3Options(
             bucket=settings.s3_bucket or "",
             endpoint=settings.s3_endpoint,
+            public_endpoint=settings.s3_public_endpoint,
             region=settings.s3_region,
             key_prefix=settings.s3_key_prefix,
             key_template=settings.key_template,

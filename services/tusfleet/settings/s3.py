@@ -15,6 +15,10 @@ class S3Settings(BaseModel):
 
     s3_bucket: str | None = Field(None, description="Bucket of finished uploads and their parts; it must be there.")
     s3_endpoint: str | None = Field(None, description="URL of the S3 service; none means AWS itself.")
+    s3_public_endpoint: str | None = Field(
+        None,
+        description="URL of the S3 service as clients reach it, for redirected downloads; none: `s3_endpoint`.",
+    )
     s3_region: str | None = Field(None, description="Region; none takes that of the environment, as the AWS tools do.")
     s3_key_prefix: str = Field("", description="Begins the key of every object, as it stands, such as `uploads/`.")
     s3_path_style: bool | None = Field(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from aiobotocore.config import AioConfig
@@ -69,6 +70,7 @@ class S3Client:
         self._session: AioSession = lean_session()
         self._sdk: Any = None
         self._reading: Any = None
+        self._public: Any = None
         self._direct: Direct | None = None
 
     async def __aenter__(self) -> Self:
@@ -79,8 +81,10 @@ class S3Client:
         """
         async with AsyncExitStack() as stack:
             try:
-                self._sdk = await stack.enter_async_context(self._connected(CALL_CONNECTIONS))
+                self._sdk = self._public = await stack.enter_async_context(self._connected(CALL_CONNECTIONS))
                 self._reading = await stack.enter_async_context(self._connected(UNLIMITED))
+                if self.options.public_endpoint is not None:
+                    self._public = await stack.enter_async_context(self._connected(1, self.options.public_endpoint))
             except (BotoCoreError, ValueError) as error:
                 raise _unsent("Connect", self.options.bucket, error).in_our_words() from error
             if self.options.direct:
@@ -91,18 +95,19 @@ class S3Client:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def _connected(self, connections: int) -> Any:
+    def _connected(self, connections: int, endpoint: str | None = None) -> Any:
+        options = self.options if endpoint is None else replace(self.options, endpoint=endpoint)
         return self._session.create_client(
             "s3",
-            region_name=self.options.region,
-            endpoint_url=self.options.endpoint,
-            config=_configuration(self.options, connections),
+            region_name=options.region,
+            endpoint_url=options.endpoint,
+            config=_configuration(options, connections),
         )
 
     @property
-    def sdk(self) -> Any:
-        """The client of aiobotocore, for what makes no call: presigned URLs."""
-        return self._sdk
+    def public(self) -> Any:
+        """The client of aiobotocore for presigned URLs: it names the service as clients reach it, and makes no call."""
+        return self._public
 
     async def call(
         self, operation: str, *, expected: Collection[str] = (), patience: float | None = None, **parameters: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ from tusfleet.datastores.keys import KeyTemplate
 from tusfleet.datastores.s3.checksums import NAMES
 
 MIB = 1024 * 1024
+
+_ORIGIN = re.compile(r"https?://[^\s/?#]+")
 
 LEAST_PART = 5 * MIB
 """Smallest part in bytes that S3 takes, but for the last one."""
@@ -30,6 +33,7 @@ class S3Options:
     Parameters:
         bucket: where objects go, unless the placement of an upload (a hook's decision) names another.
         endpoint: URL of the service; None: AWS itself.
+        public_endpoint: URL of the service in presigned downloads; None: as `endpoint`.
         region: None: from the environment, as the AWS tools do.
         key_prefix: begins every key; as it stands, so with its own `/`.
         key_template: names objects below the prefix, see `KeyTemplate.parse`.
@@ -59,6 +63,7 @@ class S3Options:
 
     bucket: str
     endpoint: str | None = None
+    public_endpoint: str | None = None
     region: str | None = None
     key_prefix: str = ""
     key_template: str = "{id}"
@@ -92,6 +97,11 @@ class S3Options:
             ValueError: one is out of its range; the message names it.
         """
         _check(bool(self.bucket), "bucket", "it is empty")
+        _check(
+            self.public_endpoint is None or _ORIGIN.match(self.public_endpoint) is not None,
+            "public_endpoint",
+            "it is a URL such as https://s3.example.org",
+        )
         _check(not self.key_prefix.startswith("/"), "key_prefix", "a key begins with no /")
         _check(LEAST_PART <= self.part_size <= LARGEST_PART, "part_size", "S3 takes parts of 5 MiB to 5 GiB")
         _check(2 * SPARE_PARTS <= self.max_parts <= MOST_PARTS, "max_parts", "it is 32 to 10,000")

@@ -38,6 +38,6 @@ async def presigned(
     }
     expiry = min(max(seconds, 1), LONGEST)
     try:
-        return str(await client.sdk.generate_presigned_url("get_object", Params=parameters, ExpiresIn=expiry))
+        return str(await client.public.generate_presigned_url("get_object", Params=parameters, ExpiresIn=expiry))
     except BotoCoreError as error:
         raise Unavailable("There are no AWS credentials to sign a download with") from error
