@@ -48,7 +48,7 @@ class LeasedStore:
     async def abort(self, upload: Upload) -> None:
         await self.store.abort(self.under(upload))
 
-    def read(self, upload: Upload) -> AbstractAsyncContextManager[Content]:
+    def read(self, upload: Upload, span: tuple[int, int] | None = None) -> AbstractAsyncContextManager[Content]:
         return self.store.read(upload)
 
     def leftovers(self, age: float) -> AsyncIterator[Upload]:
