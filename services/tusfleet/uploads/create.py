@@ -24,7 +24,7 @@ from tusfleet.uploads.errors import (
 from tusfleet.uploads.finish import finish
 from tusfleet.uploads.intents import Append, Body, Create
 from tusfleet.uploads.models import BodyEnd, Principal, State, Upload, valid_id
-from tusfleet.uploads.ports import ByteStream, Lease
+from tusfleet.uploads.ports import ByteStream, Lease, Placeable
 from tusfleet.uploads.terminate import discard
 
 _REFUSALS = (BadRequest, ChecksumMismatch, InvalidHeader, LengthExceeded, StoreFull, TooLarge, UnsupportedChecksum)
@@ -67,6 +67,7 @@ async def create(
         upload = await context.hooks.before_create(upload)
         if not valid_id(upload.id):
             raise HookFailed("The hook gave an id that is not 1-128 of A-Z a-z 0-9 _ -, first a letter or digit")
+        _check_choice(context, upload)
         if await context.info.read(upload.id) is not None:
             # Before its lease is taken, which would interrupt whoever is writing it.
             raise AlreadyExists
@@ -81,6 +82,18 @@ async def create(
     if upload.is_partial and upload.state is State.FINISHED:
         await part_finished(context, upload)
     return upload
+
+
+def _check_choice(context: Context, upload: Upload) -> None:
+    """A placement says where bytes are, so one of a hook's invention could name those of somebody else."""
+    if not upload.placement:
+        return
+    if not isinstance(context.data, Placeable):
+        raise HookFailed("The hook gave a placement, and this data store itself decides where uploads go")
+    try:
+        context.data.check_choice(upload.placement)
+    except ValueError as error:
+        raise HookFailed(f"The hook gave a placement that cannot be used: {error}") from error
 
 
 async def _first_bytes(context: Context, body: Body | None, stream: ByteStream | None) -> Body | None:

@@ -404,6 +404,19 @@ class Shared(Protocol):
         ...
 
 
+@runtime_checkable
+class Placeable(Protocol):
+    """What a `DataStore` may be besides: one that lets a hook say where an upload goes."""
+
+    def check_choice(self, placement: Placement) -> None:
+        """Check the placement that a hook gave a new upload.
+
+        Raises:
+            ValueError: it cannot be; the message says why, without repeating it.
+        """
+        ...
+
+
 class HookRunner(Protocol):
     """Asks others before something happens."""
 

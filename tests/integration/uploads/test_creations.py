@@ -14,7 +14,7 @@ from tests.kits.streams import FakeStream
 from tusfleet.hooks.python import PythonHooks
 from tusfleet.janitor.sweeper import Sweeper
 from tusfleet.uploads.context import Context
-from tusfleet.uploads.errors import AlreadyExists, Draining, StoreFull, Unavailable, UploadError
+from tusfleet.uploads.errors import AlreadyExists, Draining, HookFailed, StoreFull, Unavailable, UploadError
 from tusfleet.uploads.models import EventType, Placement, State, Upload
 
 pytestmark = pytest.mark.anyio
@@ -86,6 +86,20 @@ async def test_an_upload_that_cannot_be_finished_in_its_creation_is_not_finished
         assert (await context.info.usage()).uploads == 0
         assert counted(context, "finished") == 0
         assert not [path for path in (tmp_path / "files").rglob("*") if path.is_file()]
+
+
+async def test_a_hook_cannot_have_an_upload_begin_with_the_file_of_another(tmp_path: Path) -> None:
+    async with context_in(tmp_path) as context:
+        theirs = await create(context, 5, b"theirs"[:5])
+
+        async def elsewhere(upload: Upload) -> Upload:
+            return replace(upload, placement=theirs.placement)
+
+        context.hooks = PythonHooks(elsewhere)
+        for data in (b"", b"12345"):
+            with pytest.raises(HookFailed, match="placement"):
+                await create(context, 5, data)
+        assert (await context.info.usage()).uploads == 1
 
 
 async def test_a_taken_id_is_refused_without_disturbing_its_writer(tmp_path: Path) -> None:

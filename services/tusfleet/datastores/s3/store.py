@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
-from tusfleet.datastores.s3 import finishing, freeing, leftovers, presigned, reading
+from tusfleet.datastores.s3 import choosing, finishing, freeing, leftovers, presigned, reading
 from tusfleet.datastores.s3.appending import Appending
 from tusfleet.datastores.s3.client import S3Client
 from tusfleet.datastores.s3.copying import Copying
@@ -97,6 +97,10 @@ class S3DataStore:
     def references(self, record: Upload, found: Upload) -> bool:
         """See `DataStore.references`."""
         return record.state.alive and leftovers.references(record, found)
+
+    def check_choice(self, placement: Placement) -> None:
+        """See `Placeable.check_choice`."""
+        choosing.check_choice(placement, self._means.options)
 
     def capacity(self, *, declared: bool) -> int:
         """See `Limited.capacity`."""
