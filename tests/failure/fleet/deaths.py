@@ -15,8 +15,9 @@ from random import Random
 from tests.failure.aftermath import SWEEP_SECONDS
 from tests.failure.client import ask
 from tests.failure.fleet.gateways import QUICK, SHORT, ForkedGateway, ForkedJanitor, gateway
+from tests.failure.fleet.modules import IN_BUCKET, ON_DISK
 from tests.failure.fleet.passages import WAYS, Passage
-from tests.failure.fleet.points import DIE_AT, IN_BUCKET, ON_DISK, TRACE
+from tests.failure.fleet.points import DIE_AT, TRACE
 from tests.failure.fleet.stores import KINDS, Place
 from tests.servers import Server, eventually
 from tests.testbed.s3 import SERVERS

@@ -199,6 +199,21 @@ def several_requests(passage: Passage, place: Place, numbers: Random) -> dict[st
     return {sent.path: sent.data}
 
 
+def elsewhere_before(passage: Passage, place: Place, numbers: Random) -> dict[str, bytes]:
+    """Uploads that began at the second gateway: the first has to read the tails that it goes on from."""
+    sent = [Sent(passage, numbers.randbytes(size), deferred=True) for size in (PART + 2 * MIB, PART + MIB, 300 * KIB)]
+    for one, before in zip(sent, ((MIB,), (PART, MIB), (300 * KIB,)), strict=True):
+        one.passage = Passage(passage.second, passage.second)
+        one.begin()
+        for size in before:
+            one.send(size)
+        one.passage = passage
+        # Into a part, as the last part, and as the whole object.
+        one.send(len(one.data), tells=True)
+        one.check(place)
+    return {one.path: one.data for one in sent}
+
+
 def with_creation(passage: Passage, place: Place, numbers: Random) -> dict[str, bytes]:
     """Creations that bring bytes: all of them, none because there are none, and some with the rest behind."""
     sent = [Sent(passage, numbers.randbytes(size)) for size in (64 * KIB, 0, 400 * KIB)]
@@ -276,6 +291,7 @@ def _merged(server: Server, path: str, size: int) -> None:
 WAYS: dict[str, Callable[[Passage, Place, Random], dict[str, bytes]]] = {
     "one request": one_request,
     "several requests": several_requests,
+    "elsewhere before": elsewhere_before,
     "with creation": with_creation,
     "concatenation": concatenation,
     "checked and deferred": checked_and_deferred,

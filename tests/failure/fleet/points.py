@@ -24,27 +24,11 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, Generic, TypeVar
 
+from tests.failure.fleet.modules import MODULES, PACKAGES
+
 T = TypeVar("T")
 
 PACKAGE = "tusfleet"
-
-USE_CASES = (
-    "uploads.append",
-    "uploads.concatenate",
-    "uploads.context",
-    "uploads.create",
-    "uploads.finish",
-    "uploads.streams",
-)
-RECORDS = ("infostores.redis", "lockers.redis")
-ON_DISK = ("datastores._append", "datastores.filesystem")
-_OF_S3 = (
-    "appending", "copying", "finishing", "flight", "freeing", "objects", "outgoing", "retrying", "store", "strays",
-    "transfer",
-)  # fmt: skip
-IN_BUCKET = tuple(f"datastores.s3.{name}" for name in _OF_S3)
-MODULES = (*USE_CASES, *RECORDS, *ON_DISK, *IN_BUCKET)
-"""The modules that have points, below the package."""
 
 DIE_AT, FREEZE_AT, TRACE = "TUSFLEET_TEST_DIE_AT", "TUSFLEET_TEST_FREEZE_AT", "TUSFLEET_TEST_TRACE"
 """Variables: `POINT@K` kills or freezes the process when it comes to the point for the K-th time; a file that gets the
@@ -215,12 +199,29 @@ def listed(modules: Sequence[str] = MODULES) -> list[str]:
     return [point for module in modules for point in _points_of(module)]
 
 
+def waiting() -> set[str]:
+    """Every module of the packages that has a point, found in their folders."""
+    root = _origin("").parent
+    names = {
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for package in PACKAGES
+        for path in (root / package).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    return {name for name in names if _points_of(name)}
+
+
 @functools.cache
 def _points_of(module: str) -> list[str]:
-    spec = find_spec(f"{PACKAGE}.{module}")
+    return _pointed(_origin(module).read_bytes(), module)[1]
+
+
+def _origin(module: str) -> Path:
+    """The file of a module below the package; of the package itself for none."""
+    spec = find_spec(f"{PACKAGE}.{module}".rstrip("."))
     assert spec is not None, f"there is no module {module}; say in MODULES what it is now"
     assert spec.origin is not None
-    return _pointed(Path(spec.origin).read_bytes(), module)[1]
+    return Path(spec.origin)
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

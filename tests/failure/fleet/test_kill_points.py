@@ -17,8 +17,9 @@ import pytest
 
 from tests.failure.fleet.deaths import chosen, cleared, die, traced
 from tests.failure.fleet.gateways import need_forks
+from tests.failure.fleet.modules import MODULES, WITHOUT
 from tests.failure.fleet.passages import WAYS
-from tests.failure.fleet.points import listed
+from tests.failure.fleet.points import listed, waiting
 from tests.failure.fleet.stores import EVERY, Place, Stores
 from tests.failure.fleet.unreached import UNREACHED, reason_for, step_of
 from tests.testbed.fixtures import need
@@ -45,6 +46,14 @@ def test_kill_at_every_point(place: Place, way: str, share: int, tmp_path: Path)
     cleared(place, tmp_path)
     strangers = [name for name in place.objects() if place.sha256(name) not in sources]
     assert not strangers, "objects that are no upload"
+
+
+def test_every_module_has_points_or_a_reason() -> None:
+    """No new one is forgotten."""
+    known = {*MODULES, *WITHOUT}
+    assert not (forgotten := waiting() - known), f"modules that wait, and are not in modules.py: {forgotten}"
+    assert not (gone := known - waiting()), f"in modules.py, but gone, or without anything to wait for: {gone}"
+    assert not (twice := set(MODULES) & WITHOUT.keys()), twice
 
 
 def test_every_point_is_reached_or_explained(

@@ -31,6 +31,11 @@ _REASONS: dict[str, tuple[str, ...]] = {
     ),
     "only where somebody died before: the second gateway of every death goes there; dying twice is the random walk's": (
         "uploads.append:append:finish",
+        "uploads.inspect:inspect:context.leased",
+        "uploads.inspect:inspect:context.current",
+        "uploads.inspect:inspect:finish",
+        "datastores._takeover:take_over",
+        "datastores._takeover:_fill",
         "uploads.append:_Writing.store_verified:self._commit",
         "uploads.finish:finish:context.commit",
         "datastores.filesystem:FilesystemDataStore.append:takeover.take_over",
@@ -50,6 +55,9 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "uploads.streams:LimitedStream._has_room:self._allowance",
     ),
     "reads or refuses, and changes nothing": (
+        "uploads.inspect:inspect:context.info.read",
+        "uploads.inspect:peek:context.present",
+        "uploads.inspect:reading",
         "uploads.append:_nothing:stream.read",
         "uploads.append:write:writing.settle#2",
         "uploads.context:Context.current:self.info.read",
@@ -74,8 +82,15 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "lockers.redis:RedisLocker.listening",
         "datastores.filesystem:FilesystemDataStore.prepare:in_thread",
         "datastores.s3.store:S3DataStore.open",
+        "datastores.s3.client:S3Client.__aenter__",
+        "datastores.s3.client:S3Client.__aexit__",
         "datastores.s3.transfer:Direct.__aenter__",
         "datastores.s3.transfer:Direct.__aexit__",
+    ),
+    "beside the requests, again and again: kills at random moments come there (the random walk)": (
+        "lockers._redis_held:Held.keep",
+        "lockers._redis_held:Held.renew_all",
+        "lockers._redis_held:Held._renew",
     ),
     "of a request that was cancelled, or of a drain: nothing is held by it any more": (
         "lockers.redis:RedisLocker._ask_redis:lease.release",
@@ -85,6 +100,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "datastores.s3.flight:ended:asyncio.wait",
         "datastores.s3.appending:Appending._withdraw:asyncio.wait",
     ),
+    "only where bytes go through the SDK (`s3_direct` off)": ("datastores.s3.client:S3Client.put:self.call",),
     "of a termination or the janitor, which no upload goes through": (
         "infostores.redis:RedisInfoStore.delete",
         "infostores.redis:RedisInfoStore.delete.steps",
@@ -102,6 +118,8 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "infostores.redis:RedisInfoStore.confirm",
     ),
     "depends on what is done first, or on a size that would take too long; what stands around it is reached": (
+        "uploads.inspect:inspect:drive",
+        "lockers._redis_turns:Turns.take:turn",
         "uploads.concatenate:_put_off:context.commit",
         "uploads.create:create:part_finished",
         "infostores.redis:RedisInfoStore.commit.steps:self._try_commit#2",
