@@ -11,7 +11,13 @@ from redis.asyncio.sentinel import (
     SentinelManagedSSLConnection,
 )
 
-from tusfleet.redis_shards.access import RedisAccess, Target, connection_options, sentinel_options
+from tusfleet.redis_shards.access import (
+    Credentials,
+    RedisAccess,
+    Target,
+    connection_options,
+    sentinel_options,
+)
 
 
 class Sentinels(Sentinel):
@@ -22,15 +28,24 @@ class Sentinels(Sentinel):
     """
 
     def __init__(self, access: RedisAccess, target: Target) -> None:
-        super().__init__(target.hosts, sentinel_kwargs=sentinel_options(access, target))  # type: ignore[no-untyped-call]
+        options = sentinel_options(access, target)
+        super().__init__(target.hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        self._credentials: Credentials | None = options.get("credential_provider")
         self._asking: asyncio.Task[tuple[str, int]] | None = None
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """The address of the master."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(super().discover_master(service_name))
+            self._asking = asyncio.create_task(self._ask(service_name))
             self._asking.add_done_callback(_heard)
         return await asyncio.shield(self._asking)
+
+    async def _ask(self, service_name: str) -> tuple[str, int]:
+        if self._credentials is not None:
+            # Tells what is wrong with a file. Within a connection, the client would go on with it half made.
+            self._credentials.get_credentials()
+        found: tuple[str, int] = await super().discover_master(service_name)
+        return found
 
     async def close(self) -> None:
         """End what is under way, and the connections."""
