@@ -205,6 +205,7 @@ async def test_what_was_done_is_reported_and_counted(context: Context, clock: Cl
         Action.FINISH: Tally(done=1),
         Action.MERGE: Tally(done=1),
         Action.BURY: Tally(done=1),
+        Action.FORGET: Tally(),
         Action.LEFTOVER: Tally(done=1, bytes=3),
     }
     # These two, the merged part, and two without bytes that lent their records to others above.
