@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import importlib
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+try:
+    from isal.isal_zlib import crc32
+except ImportError:  # no wheels for this machine
+    from zlib import crc32
+
 NAMES = ("crc32", "crc32c", "crc64nvme")
-"""What may be asked for. The first is in Python itself (0.24 CPU-s/GiB measured); the others need a native package."""
+"""What may be asked for. The first is in Python itself, and ten times faster in isal; the others need awscrt."""
 
 # Reflected polynomials, as S3 documents them for its checksums.
 _POLYNOMIALS = {"crc32": 0xEDB88320, "crc32c": 0x82F63B78, "crc64nvme": 0x9A6C9329AC4BC9B5}
@@ -75,7 +79,7 @@ def checksum(name: str) -> Checksum | None:
     if name == "none":
         return None
     if name == "crc32":
-        return Checksum(name, 32, zlib.crc32)
+        return Checksum(name, 32, crc32)
     module, function = _MODULES[name]
     try:
         update = getattr(importlib.import_module(module), function)
