@@ -43,8 +43,8 @@ def test_one_pass_over_a_new_store_prints_a_table_of_nothing(
     lines = out.splitlines()
     assert code == 0
     assert lines[0].split() == ["DONE", "LEFT", "FAILED", "BYTES"]
-    assert [line.split()[0] for line in lines[1:7]] == [action.done for action in Action]
-    assert {tuple(line.split()[1:]) for line in lines[1:7]} == {("0", "0", "0", "0", "B")}
+    assert [line.split()[0] for line in lines[1 : 1 + len(Action)]] == [action.done for action in Action]
+    assert {tuple(line.split()[1:]) for line in lines[1 : 1 + len(Action)]} == {("0", "0", "0", "0", "B")}
 
 
 def test_a_dry_run_makes_no_folder_and_changes_none(
@@ -108,7 +108,7 @@ def test_what_a_dry_run_would_do_is_named_up_to_a_bound() -> None:
     report.fail(Action.LEFTOVER, None, Unavailable("not\x1b[2J allowed"))
     lines = as_text(report).splitlines()
     assert "WOULD BE DONE" in lines[0]
-    assert lines[7] == "would be removed: stray-0 (1 B)"
-    assert lines[107] == "would be removed: 3 more"
-    assert lines[108].startswith("cannot be removed: all: not\N{REPLACEMENT CHARACTER}[2J allowed")
+    assert lines[1 + len(Action)] == "would be removed: stray-0 (1 B)"
+    assert lines[101 + len(Action)] == "would be removed: 3 more"
+    assert lines[102 + len(Action)].startswith("cannot be removed: all: not\N{REPLACEMENT CHARACTER}[2J allowed")
     assert len(json.loads(as_json(report))["uploads"]) == 100
