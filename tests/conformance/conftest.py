@@ -11,7 +11,7 @@ from tests.servers import Server
 
 Serve = Callable[..., Server]
 
-USUAL = ("--downloads", "any", "--checkpoint-interval", "10ms", "--sweep-interval", "50ms")
+USUAL = ("--downloads", "any", "--checkpoint-interval", "10ms", "--sweep-interval", "200ms")
 """Unfinished content can be read, and what takes time is soon."""
 
 
