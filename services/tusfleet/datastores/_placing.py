@@ -170,7 +170,8 @@ class Placer:
                     made = self._put_sidecar(self.places.draft(upload), target + SIDECAR, content, upload.id)
                 self._put(partial, target, upload.id)
             except FileNotFoundError:
-                if made:
+                # Another holder has placed it, perhaps here and with this sidecar, or it has ended.
+                if made and not (os.path.lexists(target) and _is_file_of(target, upload)):
                     self._take_away(target + SIDECAR, upload, _is_sidecar_of)
                 self._prune(os.path.dirname(target))
                 raise
@@ -188,7 +189,12 @@ class Placer:
         if sidecars.holds(target, content):
             return False
         sidecars.draft(draft, content, durable=self.places.durable)
-        self._put(draft, target, id)
+        try:
+            self._put(draft, target, id)
+        except FileExistsError:
+            if not sidecars.holds(target, content):
+                raise
+            return False  # another holder has put it there just now
         return True
 
     def _put(self, source: str, target: str, id: str) -> None:
@@ -234,12 +240,15 @@ def _is_own(found: os.stat_result, upload: Upload, partial: os.stat_result | Non
 def _is_there(partial: str, target: str, upload: Upload) -> bool:
     """Whether another holder has placed the upload meanwhile: this file, or its own copy of the same bytes."""
     try:
-        own, found = os.lstat(partial), os.lstat(target)
+        found = os.lstat(target)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    if os.path.samestat(own, found):
-        return True
-    return marks.has(found, upload) and stat.S_ISREG(found.st_mode) and filecmp.cmp(partial, target, shallow=False)
+    try:
+        if os.path.samestat(os.lstat(partial), found):
+            return True
+        return marks.has(found, upload) and stat.S_ISREG(found.st_mode) and filecmp.cmp(partial, target, shallow=False)
+    except FileNotFoundError:
+        return marks.has(found, upload) and found.st_size == upload.offset
 
 
 def _is_file_of(path: str, upload: Upload) -> bool:

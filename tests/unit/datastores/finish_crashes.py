@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,9 @@ CHANGES = frozenset({"os.link", "os.remove", "os.rename", "os.mkdir", "os.rmdir"
 """Audit events (PEP 578) of the calls that change names or marks; opening for writing counts too."""
 
 NEIGHBOUR = b"of another upload"
+
+TAKES_EFFECT = 0.05
+"""Seconds in which a signal has reached every thread: another one may be the first to get it."""
 
 LEASES_OF_ONE = 4
 """At least as many leases as a process takes before it dies."""
@@ -42,6 +46,7 @@ def stop_at(number: int, how: signal.Signals = signal.SIGKILL) -> None:
             left -= 1
             if left == -1:
                 os.kill(os.getpid(), how)
+                time.sleep(TAKES_EFFECT)
 
     sys.addaudithook(count)
 
