@@ -31,7 +31,7 @@ REFUSED: dict[str, tuple[Mapping[str, str], int]] = {
 """And the status that a request about the owner's uploads gets with them."""
 
 
-LEASES = {"fence", "token"}
+LEASES = {"doubt", "fence", "given", "token"}
 """What the lease of an upload changes in Redis: a request of somebody who is known takes it to look at the record."""
 
 
