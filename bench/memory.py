@@ -33,7 +33,9 @@ STALLED_BYTES = 3 * MIB
 LENGTH = 8 * MIB
 """What each stalled upload has sent, and of how much."""
 
-FAST_BYTES = 128 * MIB
+FAST_BYTES = 512 * MIB
+"""So much that the start, when the others give way, is a small part of it."""
+
 ROUNDS = 2
 """How often the fast one goes; its best time counts, since whatever disturbs it makes it slower."""
 
