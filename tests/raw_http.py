@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import struct
 from collections.abc import Iterable
@@ -145,6 +146,10 @@ class Connection:
             raise EOFError("the server has ended the connection")
         assert line.endswith(b"\r\n"), line
         return line[:-2].decode("latin-1")
+
+    def answered(self, seconds: float = 0.1) -> bool:
+        """Whether something comes within so many seconds; nothing may have been read of it."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
 
     def ended(self) -> bool:
         """Wait for whatever comes next: True when it is the end of the connection."""

@@ -7,6 +7,7 @@ import pytest
 from tests.conformance.conftest import Serve
 from tests.conformance.uploads import (
     BYTES,
+    ask,
     content,
     create,
     head,
@@ -96,8 +97,11 @@ def test_head_stops_a_writer_that_sends_all_the_time(server: Server) -> None:
         assert_interrupted(old)
     assert offset(url) == reached
     assert patch(url, reached, b"end").status == 204
-    found = content(url)
-    assert found == (line * (reached // len(line) + 1))[:reached] + b"end"
+    response = ask("GET", url)
+    if server.files is None and response.status == 404:
+        assert b"only once it is finished" in response.body  # of parts in a bucket
+        return
+    assert response.body == (line * (reached // len(line) + 1))[:reached] + b"end"
 
 
 def test_others_are_not_disturbed(server: Server) -> None:
