@@ -257,20 +257,10 @@ async def _copied(means: Means, target: _Target, sources: Sequence[Source], numb
 
 
 async def _merged(means: Means, target: _Target, sources: Sequence[Source], number: int, piece: Piece) -> Part:
-    workshop = means.workshop
+    workshop = replace(means.workshop, sent=target.checked)
     load = await _read(means, sources, piece)
     try:
-        checksum = workshop.kind.encode(load.value)
-        stored = await workshop.client.put(
-            "upload_part",
-            load.body,
-            Bucket=target.bucket,
-            Key=target.key,
-            UploadId=target.multipart,
-            PartNumber=number,
-            **(workshop.checked(checksum) if target.checked else {}),
-        )
-        return Part(number, load.size, stored.etag, checksum if target.checked else "")
+        return await workshop.put_part(target.bucket, target.key, target.multipart, number, load)
     finally:
         load.release()
 

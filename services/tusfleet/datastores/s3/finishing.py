@@ -139,19 +139,9 @@ class _Joining:
             raise S3Failure("GetObject", self.bucket, "NoSuchKey", 404, error.detail) from error
         number = placement.next + placement.ahead
         try:
-            stored = await workshop.client.put(
-                "upload_part",
-                load.body,
-                expected=NOT_THERE,
-                Bucket=self.bucket,
-                Key=self.key,
-                UploadId=placement.multipart,
-                PartNumber=number,
-                **workshop.checked(tail.checksum),
-            )
+            return await workshop.put_part(self.bucket, self.key, placement.multipart, number, load, expected=NOT_THERE)
         finally:
             load.release()
-        return Part(number, tail.size, stored.etag, tail.checksum if workshop.sent else "")
 
     def made(self, found: Found) -> bool:
         """Whether an object is the one that an earlier attempt has made.

@@ -80,7 +80,7 @@ class Flight:
         if self.multipart is None and self._opening is None:
             self._opening = asyncio.create_task(self._open(placement))
         self.parts += 1
-        self._begin(load.size, load.value, self._send_part(number, load, load.value))
+        self._begin(load.size, load.value, self._send_part(number, load))
 
     def send_tail(self, key: str, body: Body, value: int) -> None:
         """Begin to store a tail."""
@@ -144,24 +144,15 @@ class Flight:
                 key = next(candidates)
         return key
 
-    async def _send_part(self, number: int, load: Load, value: int) -> Part:
+    async def _send_part(self, number: int, load: Load) -> Part:
         try:
             if self._opening is not None:
                 # Several wait for it: one that is cancelled must not cancel it for the others.
                 await asyncio.wait((self._opening,))
                 self._opening.result()
-            checksum = self._workshop.kind.encode(value)
-            stored = await self._workshop.client.put(
-                "upload_part",
-                load.body,
-                expected=NOT_THERE,
-                Bucket=self.bucket,
-                Key=self.key,
-                UploadId=self.multipart,
-                PartNumber=number,
-                **self._workshop.checked(checksum),
+            return await self._workshop.put_part(
+                self.bucket, self.key, self.multipart, number, load, expected=NOT_THERE
             )
-            return Part(number, load.size, stored.etag, checksum if self._workshop.sent else "")
         except S3Failure as failure:
             if failure.code == "NoSuchUpload":
                 raise DataLost("The multipart upload that has the upload's bytes was aborted by others") from failure

@@ -12,16 +12,17 @@ Nothing is ever overwritten. An object is made with `If-None-Match: *`; when its
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tusfleet.datastores.s3.buffer import Buffer
+from tusfleet.datastores.s3.buffer import Buffer, Load
 from tusfleet.datastores.s3.checksums import NAMES, Checksum
 from tusfleet.datastores.s3.checksums import checksum as checksum_of
 from tusfleet.datastores.s3.client import S3Client
 from tusfleet.datastores.s3.failures import NOT_THERE, TAKEN, S3Failure
 from tusfleet.datastores.s3.naming import CONTENT, CREATED, MARKER, Naming
-from tusfleet.datastores.s3.placement import S3Placement, Tail, Whole
+from tusfleet.datastores.s3.placement import Part, S3Placement, Tail, Whole
 from tusfleet.datastores.s3.transfer import Body
 from tusfleet.uploads.errors import DataLost, Unavailable
 from tusfleet.uploads.models import Upload
@@ -178,6 +179,35 @@ class Workshop:
         except S3Failure:
             return None
         return stored.etag
+
+    async def put_part(
+        self,
+        bucket: str,
+        key: str | None,
+        multipart: str | None,
+        number: int,
+        load: Load,
+        *,
+        expected: Collection[str] = (),
+    ) -> Part:
+        """Store a load, which stays the caller's, as a part.
+
+        Raises:
+            S3Failure: with a code of `expected`.
+            StoreFull, Unavailable: it is not there, or nobody knows.
+        """
+        checksum = self.kind.encode(load.value)
+        stored = await self.client.put(
+            "upload_part",
+            load.body,
+            expected=expected,
+            Bucket=bucket,
+            Key=key,
+            UploadId=multipart,
+            PartNumber=number,
+            **self.checked(checksum),
+        )
+        return Part(number, load.size, stored.etag, checksum if self.sent else "")
 
     async def put_tail(self, bucket: str, key: str, body: Body, value: int) -> Tail:
         """Store a tail under a key that nobody else uses.
