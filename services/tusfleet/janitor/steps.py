@@ -146,15 +146,22 @@ def _referenced(context: Context, record: Upload | None, found: Upload) -> bool:
     return record is not None and context.data.references(record, found)
 
 
-async def _free(context: Context, upload: Upload) -> Outcome | None:
+async def _unless_changed(
+    context: Context, upload: Upload, work: Callable[[Upload, Lease], Awaitable[object]]
+) -> Outcome | None:
+    """Do something to an upload under its lease, if it is as it was found."""
     async with _unless_used(context, upload.id) as lease:
         if lease is None:
             return Outcome.LEFT
         current = await _unchanged(context, upload, lease)
         if current is None:
             return None
-        await free(context, current, lease)
+        await work(current, lease)
         return Outcome.DONE
+
+
+async def _free(context: Context, upload: Upload) -> Outcome | None:
+    return await _unless_changed(context, upload, lambda current, lease: free(context, current, lease))
 
 
 async def _finish(context: Context, upload: Upload) -> Outcome | None:
@@ -181,25 +188,11 @@ async def _expire(context: Context, upload: Upload) -> Outcome | None:
 
 async def _bury(context: Context, upload: Upload) -> Outcome | None:
     # Its bytes are removed once more: who made it may have died before that.
-    async with _unless_used(context, upload.id) as lease:
-        if lease is None:
-            return Outcome.LEFT
-        current = await _unchanged(context, upload, lease)
-        if current is None:
-            return None
-        await forget(context, current)
-        return Outcome.DONE
+    return await _unless_changed(context, upload, lambda current, _: forget(context, current))
 
 
 async def _forget(context: Context, upload: Upload) -> Outcome | None:
-    async with _unless_used(context, upload.id) as lease:
-        if lease is None:
-            return Outcome.LEFT
-        current = await _unchanged(context, upload, lease)
-        if current is None:
-            return None
-        await context.info.delete(current)
-        return Outcome.DONE
+    return await _unless_changed(context, upload, lambda current, _: context.info.delete(current))
 
 
 async def _remove(context: Context, found: Upload) -> Outcome | None:
