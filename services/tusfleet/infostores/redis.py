@@ -197,9 +197,7 @@ class RedisInfoStore:
         return await self._shards.run(LISTEN, [store_key(self._layout.prefix)], [says, LISTENED_SECONDS * 10**6])
 
     async def probe(self) -> None:
-        # On a Cluster some shards may be out of reach while others are not.
-        keys = self._layout.all("probe") if self._shards.clustered else [self._layout.key(0, "probe")]
-        if not all(await asyncio.gather(*(self._shards.run(PROBE, [key], ()) for key in keys))):
+        if not all(await asyncio.gather(*(self._shards.run(PROBE, [key], ()) for key in self._shards.probes))):
             raise Unavailable("Redis does not give back what was written")
 
     async def warning(self) -> str | None:

@@ -41,8 +41,7 @@ class Eviction:
 
     async def _policies(self) -> set[str]:
         # On a Cluster every server has a policy of its own.
-        keys = self._shards.layout.all("probe") if self._shards.clustered else [self._shards.layout.key(0, "probe")]
-        answers = await asyncio.gather(*(self._policy(key) for key in keys))
+        answers = await asyncio.gather(*(self._policy(key) for key in self._shards.probes))
         return {policy for policy in answers if policy}
 
     async def _policy(self, key: str) -> str:

@@ -69,6 +69,11 @@ class Shards:
         """The servers of the store."""
         return self._servers
 
+    @property
+    def probes(self) -> list[str]:
+        """Keys by which every server of the store is asked how it is: on a Cluster some may be well and others not."""
+        return self.layout.all("probe") if self.clustered else [self.layout.key(0, "probe")]
+
     def token(self) -> str:
         """A name for one change, or one lease, that no other has in the whole store."""
         return f"{self.gateway}.{next(self._numbers):x}"
