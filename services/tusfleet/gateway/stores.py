@@ -139,16 +139,13 @@ async def _redis(
         wait_timeout=settings.redis_wait_timeout.total_seconds(),
     )
     try:
-        try:
-            shards = await open_shards(access, gateway_name(), metrics=metrics, make=not look_only)
-        except Unavailable as error:
-            if error.lasting:
-                raise
-            raise NotYet(error.detail) from error
-        except StoreFull as error:
-            raise NotYet(error.detail) from error
+        shards = await open_shards(access, gateway_name(), metrics=metrics, make=not look_only)
         stack.push_async_callback(shards.close)
         info = RedisInfoStore(shards, settings.max_store_size)
+    except (Unavailable, StoreFull) as error:
+        if error.lasting:
+            raise
+        raise NotYet(error.detail) from error
     except ValueError as error:
         raise SettingsError(f"redis_url: {error}") from None
     if (warning := await info.warning()) is not None:
@@ -204,7 +201,7 @@ async def _s3(settings: Settings, metrics: Metrics, stack: AsyncExitStack, *, pa
     try:
         await store.probe()
     except (Unavailable, StoreFull) as error:
-        if not patient or (isinstance(error, Unavailable) and error.lasting):
+        if not patient or error.lasting:
             raise
         # It needs no opening: what fails now succeeds once the service is there. Readiness tells of it until then.
         logger.warning("%s; uploads fail until it can be used", error.detail, extra={"reason": error.code})

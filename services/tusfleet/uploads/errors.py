@@ -21,6 +21,8 @@ class UploadError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "The server failed"
     retryable: ClassVar[bool] = False
+    lasting: bool = False
+    """Whether it stays so until a person changes something: a name, a right, a clock."""
 
     def __init__(self, detail: str = "", *, offset: int | None = None) -> None:
         super().__init__(detail or self.title)
@@ -251,11 +253,7 @@ class HookFailed(UploadError):
 
 
 class Unavailable(UploadError):
-    """A part of the server cannot be reached.
-
-    Parameters:
-        lasting: whether that stays so until a person changes something: a name, a right, a clock.
-    """
+    """A part of the server cannot be reached; that may be `lasting`."""
 
     code = "unavailable"
     status = 503
