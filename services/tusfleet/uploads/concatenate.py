@@ -164,8 +164,9 @@ async def _parts(context: Context, upload: Upload) -> list[Upload | None]:
     found: dict[str, Upload | None] = {}
     for start in range(0, len(named), _WAVE):
         wave = named[start : start + _WAVE]
-        found.update(zip(wave, await context.info.read_many(wave), strict=True))
-        if None in found.values():
+        records = await context.info.read_many(wave)
+        found.update(zip(wave, records, strict=True))
+        if None in records:
             break
     return [found.get(id) for id in ids]
 
