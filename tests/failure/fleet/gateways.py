@@ -106,3 +106,13 @@ def gateway(
     """A running gateway, or another process of the fleet; variables come on top of those of the backend."""
     with serving(folder, *backend.flags, *flags, environment={**backend.environment, **environment}, kind=kind) as one:
         yield one
+
+
+@contextmanager
+def two_gateways(folder: Path, backend: Backend, *flags: str) -> Iterator[tuple[Server, Server]]:
+    """Two running gateways of one fleet, both of them forks."""
+    with (
+        gateway(folder / "first", backend, *flags, kind=ForkedGateway) as first,
+        gateway(folder / "second", backend, *flags, kind=ForkedGateway) as second,
+    ):
+        yield first, second

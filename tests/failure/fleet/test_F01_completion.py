@@ -13,7 +13,7 @@ import pytest
 
 from tests.failure.client import KIB, MIB, head, metrics, patch, peeked
 from tests.failure.fleet.deaths import cleared
-from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks, two_gateways
 from tests.failure.fleet.passages import Passage, Sent, finished
 from tests.failure.fleet.stores import PART, Place
 from tests.testbed.faults import S3Proxy
@@ -92,10 +92,7 @@ def test_F01_an_object_that_cannot_be_made_is_never_told_of(
 ) -> None:
     need_forks()
     names = []
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *FLAGS, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *FLAGS, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *FLAGS) as (first, second):
         for name, fault in {**FAULTS, "is forbidden": Refuse(403, "AccessDenied")}.items():
             print(name)
             sent = upload_of(Passage(first, second), shape)

@@ -15,7 +15,7 @@ from random import Random
 import pytest
 
 from tests.failure.client import KIB, MIB, ask, create, metrics, offset_of, patch, peeked
-from tests.failure.fleet.gateways import ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import need_forks, two_gateways
 from tests.failure.fleet.passages import GONE, TAKEOVER_SECONDS, Passage, Sent
 from tests.failure.fleet.stores import PART, Place
 from tests.servers import eventually
@@ -35,10 +35,7 @@ def test_F02_half_open_patch_goes_on_elsewhere(
     arrived, size = sizes
     numbers = Random(size)
     data, late = numbers.randbytes(size), numbers.randbytes(size - arrived)
-    with (
-        gateway(tmp_path / "first", place.backend, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", place.backend, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, place.backend) as (first, second):
         sent = Sent(Passage(first, second), data, path=create(first, size))
         with sent.hang(arrived, promised=size) as wire:
             # Held, as the second gateway sees it, once bytes of it are counted.
@@ -67,10 +64,7 @@ def test_F02_takeover_from_a_gateway_that_was_killed(place: Place, tmp_path: Pat
     """With the usual time to live of a lease."""
     need_forks()
     data = Random(2).randbytes(PART + 2 * MIB)
-    with (
-        gateway(tmp_path / "first", place.backend, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", place.backend, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, place.backend) as (first, second):
         sent = Sent(Passage(first, second), data, path=create(first, len(data)))
         with sent.hang(PART + MIB, promised=len(data)):
             eventually(lambda: peeked(second, sent.path)["offset"] > 0)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.failure.client import KIB, MIB, create, head, offset_of, patch, peeked
 from tests.failure.fleet.deaths import cleared
-from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks, two_gateways
 from tests.failure.fleet.passages import Passage, Sent
 from tests.failure.fleet.stores import PART, Place
 from tests.servers import eventually
@@ -52,10 +52,7 @@ def test_F03_a_part_that_fails_ends_what_is_acknowledged(
     need_forks()
     data = Random(number).randbytes(sum(SIZES))
     names = []
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *FLAGS, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *FLAGS, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *FLAGS) as (first, second):
         for name, fault in FAULTS.items():
             print(name)
             sent = Sent(Passage(first, second), data, path=create(first, len(data)))
@@ -98,10 +95,7 @@ def test_F03_a_part_that_hangs_while_the_others_are_done_ends_what_is_acknowledg
     """And its gateway is killed there."""
     need_forks()
     data = Random(number).randbytes(sum(SIZES))
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *FLAGS, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *FLAGS, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *FLAGS) as (first, second):
         sent = Sent(Passage(first, second), data, path=create(first, len(data)))
         hangs = line.rule("UploadPart", Hold(), where=part(number))
         with sent.hang(sum(SIZES[:-1]) + KIB, promised=len(data)):

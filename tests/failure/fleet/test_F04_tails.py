@@ -14,7 +14,7 @@ import pytest
 
 from tests.failure.client import KIB, MIB, Wire, create, head, offset_of, patch, peeked
 from tests.failure.fleet.deaths import cleared
-from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks, two_gateways
 from tests.failure.fleet.passages import Passage, Sent
 from tests.failure.fleet.stores import PART, Place
 from tests.testbed.faults import S3Proxy
@@ -92,10 +92,7 @@ def test_F04_a_tail_stays_when_its_bytes_cannot_go_elsewhere(
 ) -> None:
     need_forks()
     names = []
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *FLAGS, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *FLAGS, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *FLAGS) as (first, second):
         for name, fault in FAULTS.items():
             print(name)
             sent, goal, tail = with_tail(bucket_place, Passage(first, second), way)
@@ -122,10 +119,7 @@ def test_F04_a_tail_stays_when_its_gateway_dies_on_the_way(
     bucket_place: Place, line: S3Proxy, tmp_path: Path, way: str, when: Literal["before", "after"]
 ) -> None:
     need_forks()
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *FLAGS, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *FLAGS, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *FLAGS) as (first, second):
         sent, goal, tail = with_tail(bucket_place, Passage(first, second), way)
         held = line.rule(ONWARD[way][0], Hold(when))
         with onward(sent, goal):
@@ -164,10 +158,7 @@ def test_F04_a_tail_that_cannot_be_stored_is_not_acknowledged(
     need_forks()
     data = Random(4).randbytes(PART + 2 * MIB)
     names = []
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *FLAGS, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *FLAGS, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *FLAGS) as (first, second):
         for name, fault in FAULTS.items():
             print(name)
             sent = Sent(Passage(first, second), data, path=create(first, len(data)))

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from tests.failure.client import MIB, Wire, ask, create, get, head, offset_of
-from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import QUICK, need_forks, two_gateways
 from tests.failure.fleet.stores import Place
 
 pytestmark = pytest.mark.long
@@ -31,10 +31,7 @@ def test_F06_a_download_that_stands_still_holds_up_nobody_and_is_not_cut(bucket_
     need_forks()
     flags = (*QUICK, "--s3-read-timeout", f"{READ_SECONDS:g}s")
     data = Random(6).randbytes(SIZE)
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *flags, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *flags, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *flags) as (first, second):
         path = create(first, SIZE, body=data)
         part = create(first, MIB, {"Upload-Concat": "partial"}, data[:MIB])
         with Wire(first) as slow, Wire(second) as other:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from tests.failure.client import KIB, MIB, Wire, create, head, metrics, patch
 from tests.failure.fleet.deaths import cleared
-from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks, two_gateways
 from tests.failure.fleet.passages import Passage, Sent
 from tests.failure.fleet.stores import PART, Place
 from tests.servers import eventually
@@ -57,10 +57,7 @@ def test_F07_an_upload_whose_parts_are_gone_has_failed(
     bucket_place: Place, line: S3Proxy, tmp_path: Path, when: str
 ) -> None:
     need_forks()
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *FLAGS, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *FLAGS, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *FLAGS) as (first, second):
         sent = Sent(Passage(first, second), DATA, path=create(first, len(DATA)))
         sent.send(PART + 300 * KIB)
         servers = [first, second]

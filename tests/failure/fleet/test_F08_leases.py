@@ -12,7 +12,7 @@ from threading import Barrier
 import pytest
 
 from tests.failure.client import KIB, MIB, Wire, create, metrics, offset, patch, peeked
-from tests.failure.fleet.gateways import LEASE_TTL, QUICK, ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import LEASE_TTL, QUICK, need_forks, two_gateways
 from tests.failure.fleet.passages import Passage, Sent, finished
 from tests.failure.fleet.stores import PART, Place
 from tests.servers import eventually
@@ -30,10 +30,7 @@ def test_F08_patches_at_the_same_offset_of_several_gateways_never_mix(
     bucket_place: Place, tmp_path: Path, size: int
 ) -> None:
     need_forks()
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *QUICK, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *QUICK, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *QUICK) as (first, second):
         servers = (first, second)
         for _ in range(ROUNDS):
             path = create(first, 2 * size)
@@ -62,10 +59,7 @@ def test_F08_patches_at_the_same_offset_of_several_gateways_never_mix(
 def test_F08_a_lease_lasts_as_long_as_its_holder_writes(bucket_place: Place, tmp_path: Path) -> None:
     need_forks()
     data = Random(8).randbytes(40 * KIB)
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *QUICK, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *QUICK, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *QUICK) as (first, second):
         path = create(first, len(data))
         with Wire(first) as steady:
             steady.patch(path, 0, len(data))
@@ -83,10 +77,7 @@ def test_F08_no_lease_survives_its_holder_for_long(bucket_place: Place, tmp_path
     """With the usual time to live it is F2 that tells: under ten seconds."""
     need_forks()
     data = Random(8).randbytes(PART + 2 * MIB)
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *QUICK, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *QUICK, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *QUICK) as (first, second):
         sent = Sent(Passage(first, second), data, path=create(first, len(data)))
         with sent.hang(PART + MIB, promised=len(data)):
             eventually(lambda: peeked(second, sent.path)["offset"] > 0)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.failure.client import KIB, MIB, Wire, create, patch, peeked
 from tests.failure.fleet.deaths import cleared
-from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import QUICK, need_forks, two_gateways
 from tests.failure.fleet.passages import Passage, Sent
 from tests.failure.fleet.stores import PART, Place
 from tests.servers import eventually
@@ -28,10 +28,7 @@ def test_F09_parts_that_no_record_counts_are_no_part_of_the_object(
 ) -> None:
     need_forks()
     data = Random(9).randbytes(4 * PART)
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *QUICK, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *QUICK, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *QUICK) as (first, second):
         sent = Sent(Passage(first, second), data, path=create(first, len(data)))
         sent.send(PART + 300 * KIB)
         # S3 has the second and the third part; the gateway hears of the third alone.
@@ -60,10 +57,7 @@ def test_F09_an_upload_that_ends_where_its_record_stands_is_not_finished_with_mo
     """The length comes last, and is shorter than what S3 has."""
     need_forks()
     data = Random(9).randbytes(PART + MIB)
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *QUICK, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *QUICK, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *QUICK) as (first, second):
         sent = Sent(Passage(first, second), data, path=create(first, None), deferred=True)
         sent.send(len(data))
         held = line.rule("UploadPart", Hold("after"))

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from tests.failure.client import KIB, MIB, Wire, create, offset, patch
-from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks, two_gateways
 from tests.failure.fleet.passages import Passage, Sent, finished
 from tests.failure.fleet.stores import PART, Place
 from tests.failure.test_F11_streaming import memory
@@ -49,10 +49,7 @@ def test_F11_a_dropped_connection_keeps_every_byte(bucket_place: Place, tmp_path
     """Asked for at another gateway: what is kept in the record, as a tail, and as a part with a tail."""
     need_forks()
     data = Random(11).randbytes(3 * PART)
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, *QUICK, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, *QUICK, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend, *QUICK) as (first, second):
         for size in (1, 1000, 300 * KIB + 1, PART + 17, 2 * PART):
             print(size)
             sent = Sent(Passage(second, second), data, path=create(first, len(data)))

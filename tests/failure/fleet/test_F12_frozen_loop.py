@@ -15,8 +15,9 @@ from random import Random
 import pytest
 
 from tests.failure.client import KIB, MIB, Wire, create, head, patch, peeked
-from tests.failure.fleet.gateways import ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import ForkedGateway, gateway, need_forks, two_gateways
 from tests.failure.fleet.stores import PART, Place
+from tests.failure.fleet.troubles import frozen_redis
 from tests.failure.test_F12_frozen_loop import bystander
 from tests.servers import eventually
 from tests.testbed.faults import S3Proxy
@@ -27,16 +28,6 @@ pytestmark = pytest.mark.long
 
 WAITING = 30
 """Requests that wait at the same time."""
-
-
-@contextmanager
-def frozen(node: RedisNode) -> Iterator[None]:
-    """Redis is there, and answers nobody."""
-    node.pause()
-    try:
-        yield
-    finally:
-        node.resume()
 
 
 @contextmanager
@@ -53,10 +44,7 @@ def test_F12_who_waits_for_a_lease_holds_up_nobody(bucket_place: Place, tmp_path
     """The gateway that has it is frozen: it neither lets go nor dies."""
     need_forks()
     data = Random(12).randbytes(PART)
-    with (
-        gateway(tmp_path / "first", bucket_place.backend, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", bucket_place.backend, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, bucket_place.backend) as (first, second):
         paths = [create(first, len(data)) for _ in range(3)]
         wires = []
         for path in paths:
@@ -87,7 +75,7 @@ def test_F12_who_waits_for_a_store_holds_up_nobody(
     need_forks()
     flags = ("--redis-patience", "3s", "--redis-timeout", "2s", "--s3-retry-time", "3s", "--s3-read-timeout", "2s")
     troubles: dict[str, Callable[[], AbstractContextManager[None]]] = {
-        "Redis": lambda: frozen(redis_alone),
+        "Redis": lambda: frozen_redis(redis_alone),
         "S3": lambda: held(line),
     }
     with gateway(tmp_path / "gateway", lone_bucket_place.backend, *flags, kind=ForkedGateway) as one:

@@ -23,7 +23,7 @@ import pytest
 
 from tests.failure.client import KIB, MIB, ask, path_of
 from tests.failure.fleet.deaths import cleared
-from tests.failure.fleet.gateways import ForkedGateway, gateway, need_forks
+from tests.failure.fleet.gateways import ForkedGateway, gateway, need_forks, two_gateways
 from tests.failure.fleet.passages import GONE, TRY_AGAIN, Passage, Sent
 from tests.failure.fleet.stores import EVERY, KINDS, PART, Place, Stores
 from tests.failure.fleet.troubles import discreet, ready
@@ -139,10 +139,7 @@ def test_uploads_go_on_through_fail_overs(
     need_forks()
     place = s3_stores.place(kind, topology_alone, tmp_path)
     flags = _waiting(topology_alone)
-    with (
-        gateway(tmp_path / "first", place.backend, *flags, kind=ForkedGateway) as first,
-        gateway(tmp_path / "second", place.backend, *flags, kind=ForkedGateway) as second,
-    ):
+    with two_gateways(tmp_path, place.backend, *flags) as (first, second):
         with uploading(place, first, second) as uploaders:
             come_on(uploaders)
             for _ in range(2):

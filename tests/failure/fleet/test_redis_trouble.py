@@ -17,7 +17,7 @@ from tests.failure.fleet.deaths import cleared
 from tests.failure.fleet.gateways import QUICK, ForkedGateway, gateway, need_forks
 from tests.failure.fleet.passages import GONE, TAKEOVER_SECONDS, Passage, Sent
 from tests.failure.fleet.stores import PART, Place
-from tests.failure.fleet.troubles import goes_on, not_ready, ready, refused
+from tests.failure.fleet.troubles import frozen_redis, goes_on, not_ready, ready, refused
 from tests.servers import eventually
 from tests.testbed.gateways import on_disk
 from tests.testbed.redis_node import RedisNode
@@ -51,16 +51,6 @@ def down(node: RedisNode) -> Iterator[None]:
 
 
 @contextmanager
-def frozen(node: RedisNode) -> Iterator[None]:
-    """Connections stay, nobody answers."""
-    node.pause()
-    try:
-        yield
-    finally:
-        node.resume()
-
-
-@contextmanager
 def full(node: RedisNode) -> Iterator[None]:
     """OOM command not allowed."""
     node.ask("CONFIG", "SET", "maxmemory", "1")
@@ -90,7 +80,7 @@ class Trouble:
 
 TROUBLES = {
     "down": Trouble(down, "Redis"),
-    "frozen": Trouble(frozen, "Redis .*(does not answer|cannot be used)"),
+    "frozen": Trouble(frozen_redis, "Redis .*(does not answer|cannot be used)"),
     "full": Trouble(full, r"Redis is full \(OOM command not allowed\)"),
     "read-only": Trouble(read_only, "Redis is a read-only replica"),
 }

@@ -46,6 +46,7 @@ which chance takes half, leave room for five or six."""
 
 
 MINUTE = 60.0
+"""Seconds for which S3 throttles, while clients do as they are told."""
 
 MOST_PUT_OFF = 100
 """Requests in a minute and the time that follows it, none of which takes less than a second."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tests.failure.client import ask, offset_of
 from tests.failure.fleet.passages import Sent
 from tests.failure.fleet.stores import Place
 from tests.raw_http import Response
 from tests.servers import Server, eventually
+from tests.testbed.redis_node import RedisNode
 
 REFUSED = (503, 507)
 """A store cannot be used now, or is full."""
@@ -20,6 +22,16 @@ READY_SECONDS = 15.0
 """In which /readyz has noticed that a store is in trouble, or well again."""
 
 _ADDRESS = re.compile(rb"127\.0\.0\.1|localhost|:\d{4,5}\b|[Rr]edis|[Ss]3|https?://(?!127)")
+
+
+@contextmanager
+def frozen_redis(node: RedisNode) -> Iterator[None]:
+    """Redis is there, connections stay, and it answers nobody."""
+    node.pause()
+    try:
+        yield
+    finally:
+        node.resume()
 
 
 def refused(place: Place, request: Callable[[], Response], within: float) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -48,20 +50,28 @@ async def test_a_refused_creation_does_not_count_as_created(tmp_path: Path) -> N
         assert counted(context, "created") == 1
 
 
+@contextmanager
+def unfinishable(context: Context, trouble: type[UploadError]) -> Iterator[None]:
+    """No upload can be finished for now."""
+    finish = context.data.finish
+
+    async def hindered(upload: Upload) -> Placement:
+        raise trouble
+
+    context.data.finish = hindered  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        context.data.finish = finish  # type: ignore[method-assign]
+
+
 @pytest.mark.parametrize("trouble", [StoreFull, Unavailable])
 async def test_an_empty_upload_whose_file_cannot_be_made_is_not_created(
     tmp_path: Path, trouble: type[UploadError]
 ) -> None:
     async with context_in(tmp_path, record_events=True) as context:
-        finish = context.data.finish
-
-        async def hindered(upload: Upload) -> Placement:
-            raise trouble
-
-        context.data.finish = hindered  # type: ignore[method-assign]
-        with pytest.raises(trouble):
+        with unfinishable(context, trouble), pytest.raises(trouble):
             await create(context, 0)
-        context.data.finish = finish  # type: ignore[method-assign]
         await Sweeper(context, 3600, timedelta(days=7)).sweep()
         assert (await context.info.usage()).uploads == 0
         assert counted(context, "finished") == 0
@@ -73,15 +83,8 @@ async def test_an_upload_that_cannot_be_finished_in_its_creation_is_not_finished
 ) -> None:
     """Its client is told no URL, and sends it again."""
     async with context_in(tmp_path, record_events=True) as context:
-        finish = context.data.finish
-
-        async def hindered(upload: Upload) -> Placement:
-            raise trouble
-
-        context.data.finish = hindered  # type: ignore[method-assign]
-        with pytest.raises(trouble):
+        with unfinishable(context, trouble), pytest.raises(trouble):
             await create(context, 5, b"12345")
-        context.data.finish = finish  # type: ignore[method-assign]
         await Sweeper(context, 3600, timedelta(days=7)).sweep()
         assert (await context.info.usage()).uploads == 0
         assert counted(context, "finished") == 0
