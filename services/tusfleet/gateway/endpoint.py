@@ -191,6 +191,11 @@ class UploadEndpoint:
         principal = await self._ask(request, intent)
         if isinstance(intent, Download):
             return await self._download(request, intent, principal)
+        if isinstance(intent, Append):
+            # Here, since a silent client would hold the frame of `_carry_out`.
+            body = request_body(request.scope, request.receive, self._rules.body_idle_timeout)
+            upload = await append(self._context, intent, body, principal, _trailer(request.scope))
+            return await self._send(request, request.protocol.appended(upload))
         return await self._send(request, await self._carry_out(request, intent, principal))
 
     def _intent(self, request: _Request, method: str) -> Intent:
@@ -231,9 +236,6 @@ class UploadEndpoint:
                 location = self._location(request, upload.id)
                 with_body = intent.body is not None and intent.body.acceptable
                 return protocol.created(upload, location, with_body=with_body)
-            case Append():
-                body = request_body(request.scope, request.receive, self._rules.body_idle_timeout)
-                return protocol.appended(await append(context, intent, body, principal, _trailer(request.scope)))
             case Inspect():
                 return protocol.inspected(await inspect(context, intent, principal))
             case Terminate():

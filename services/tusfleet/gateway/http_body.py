@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tusfleet.gateway.http_flow import BODY, LANE, Flow, Timer, Waiter, settle
 from tusfleet.gateway.http_intake import INTAKE
@@ -113,13 +113,17 @@ class NativeBody:
         self.end: BodyEnd | None = None
 
     async def read(self, want: int, wait: float) -> list[bytes]:
-        await self.coming()
+        await self.first()
+        self._judge()
         if wait > 0 and self.queued < want and self.open:
             self._want(want)
+            # These are milliseconds, for which the timer of the connection is too coarse.
+            late = asyncio.get_running_loop().call_later(wait, self._timeout)
             try:
                 if not self._full:
-                    await self._wait(want, wait)
+                    await self._wait(want, None)
             finally:
+                late.cancel()
                 self._want(0)
         chunks = self.take(want)
         if not chunks:
@@ -128,8 +132,7 @@ class NativeBody:
 
     async def coming(self) -> int:
         await self.first()
-        if self._short_of(1):
-            self._interrupted = BodyEnd.STALLED
+        self._judge()
         left = self.left
         if not self.queued or not left:
             return self.queued
@@ -160,11 +163,15 @@ class NativeBody:
                 self._passed()
             self._flow.release(LANE)
 
-    async def first(self) -> None:
-        """Wait until there is a byte, or the end; at most the idle timeout."""
-        if self._short_of(1):
-            self._ask()
-            await self._wait(1, self.idle_timeout)
+    def first(self) -> Awaitable[None]:
+        """Wait until there is a byte, or the end; at most the idle timeout.
+
+        No coroutine of its own: a silent client would hold its frame.
+        """
+        if not self._short_of(1):
+            return _nothing()
+        self._ask()
+        return self._wait(1, self.idle_timeout)
 
     async def gone(self) -> None:
         """Wait until the client is gone, or the request is answered."""
@@ -286,6 +293,11 @@ class NativeBody:
     def _short_of(self, want: int) -> bool:
         return self.queued < want and self.open
 
+    def _judge(self) -> None:
+        """Take the client for stalled if `first` has waited in vain."""
+        if self._short_of(1):
+            self._interrupted = BodyEnd.STALLED
+
     def _why(self) -> BodyEnd:
         if self._interrupted is not None:
             return self._interrupted
@@ -317,3 +329,7 @@ class NativeBody:
             self._waiters.remove(entry)
             if seconds is not None:
                 self._timer.clear(self._timeout)  # unless the connection has set something else meanwhile
+
+
+async def _nothing() -> None:
+    pass

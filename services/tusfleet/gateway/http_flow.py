@@ -7,8 +7,8 @@ import fcntl
 import math
 import struct
 import termios
-from asyncio.events import TimerHandle
 from collections.abc import Callable
+from weakref import WeakKeyDictionary, ref
 
 BODY = 1
 """Reading is held because enough of a body is queued, or its reader wants no more of it."""
@@ -22,30 +22,81 @@ LANE = 4
 RESOLUTION = 0.002
 """Seconds by which the clock of an event loop may be behind its timers."""
 
+TICK = 0.1
+"""Seconds by which a deadline of a connection may be late."""
+
 Waiter = asyncio.Future[None]
+
+
+class _Clock:
+    """The deadlines of all connections of one event loop, `TICK` seconds of them at a time in one timer of the loop.
+
+    A timer of the loop takes seven hundred bytes; thousands of silent clients would have as many.
+    """
+
+    __slots__ = ("_loop", "_ticks")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = ref(loop)  # it is the key to this object
+        self._ticks: dict[int, set[Timer]] = {}
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Whose clock it is."""
+        loop = self._loop()
+        assert loop is not None
+        return loop
+
+    def add(self, timer: Timer, due: float) -> int:
+        """Have `timer` fire within `TICK` seconds after `due`; give the tick in which it does."""
+        tick = math.ceil(due / TICK)
+        waiting = self._ticks.get(tick)
+        if waiting is None:
+            waiting = self._ticks[tick] = set()
+            self.loop.call_at(tick * TICK, self._fire, tick)
+        waiting.add(timer)
+        return tick
+
+    def discard(self, timer: Timer, tick: int) -> None:
+        """Forget what `add` was told."""
+        waiting = self._ticks.get(tick)
+        if waiting is not None:
+            waiting.discard(timer)
+
+    def _fire(self, tick: int) -> None:
+        for timer in self._ticks.pop(tick):
+            try:
+                timer.fire()
+            except Exception as error:  # noqa: BLE001 - those of the others have to come all the same
+                self.loop.call_exception_handler({"message": "A deadline of a connection failed", "exception": error})
+
+
+_CLOCKS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Clock] = WeakKeyDictionary()
 
 
 class Timer:
     """One deadline of a connection.
 
-    It moves with every request, mostly further away: then only a number changes, and the timer of the loop is armed
-    anew when it fires too early. A request costs no timer handle.
+    It moves with every request, mostly further away: then only a number changes, and it is armed anew when it fires
+    too early. A request costs no timer of the loop.
     """
 
-    __slots__ = ("_armed", "_due", "_expired", "_handle", "_loop")
+    __slots__ = ("_clock", "_due", "_expired", "_tick")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._handle: TimerHandle | None = None
-        self._armed = math.inf
+        clock = _CLOCKS.get(loop)
+        if clock is None:
+            clock = _CLOCKS[loop] = _Clock(loop)
+        self._clock = clock
+        self._tick: int | None = None
         self._due = math.inf
         self._expired: Callable[[], None] | None = None
 
     def set(self, seconds: float, expired: Callable[[], None]) -> None:
-        """Have `expired` called in `seconds`, instead of whatever was set before."""
-        self._due = self._loop.time() + seconds
+        """Have `expired` called in `seconds`, or up to `TICK` later, instead of whatever was set before."""
+        self._due = self._clock.loop.time() + seconds
         self._expired = expired
-        if self._armed > self._due:
+        if self._tick is None or self._tick * TICK > self._due + TICK:
             self._arm()
 
     def clear(self, expired: Callable[[], None] | None = None) -> None:
@@ -56,24 +107,24 @@ class Timer:
     def close(self) -> None:
         """Set nothing, and leave nothing behind in the loop."""
         self._expired = None
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-        self._armed = math.inf
+        self._disarm()
 
     def _arm(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-        self._armed = self._due
-        self._handle = self._loop.call_at(self._due, self._fire)
+        self._disarm()
+        self._tick = self._clock.add(self, self._due)
 
-    def _fire(self) -> None:
-        self._handle = None
-        self._armed = math.inf
+    def _disarm(self) -> None:
+        if self._tick is not None:
+            self._clock.discard(self, self._tick)
+            self._tick = None
+
+    def fire(self) -> None:
+        """Call what is set, if it is due."""
+        self._tick = None
         expired = self._expired
         if expired is None:
             return
-        if self._due - self._loop.time() > RESOLUTION:
+        if self._due - self._clock.loop.time() > RESOLUTION:
             self._arm()
             return
         self._expired = None

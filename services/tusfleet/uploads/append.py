@@ -56,8 +56,9 @@ async def append(
         upload = context.visible(await context.current(lease), principal)
         if upload.state is State.FINISHING and not upload.is_final:
             upload = await finish(context, upload, lease)
-        length = guard(context, upload, intent)
-        upload = await write(context, upload, lease, intent, length, stream, trailer)
+        writing = Writing(context, upload, lease, guard(context, upload, intent))
+        del upload  # with the first commit there is a newer one
+        upload = await write(writing, intent.body, stream, trailer)
     finally:
         await lease.release()
     if upload.is_partial and upload.state is State.FINISHED:
@@ -91,23 +92,14 @@ def guard(context: Context, upload: Upload, intent: Append) -> int | None:
     return length
 
 
-async def write(
-    context: Context,
-    upload: Upload,
-    lease: Lease,
-    intent: Append,
-    length: int | None,
-    stream: ByteStream,
-    trailer: TrailerChecksum,
-) -> Upload:
+async def write(writing: Writing, body: Body, stream: ByteStream, trailer: TrailerChecksum) -> Upload:
     """Store a guarded body and commit it; finish the upload when its last byte is there."""
-    writing = _Writing(context, upload, lease, length)
-    lease.on_request(stream.interrupt)
+    writing.lease.on_request(stream.interrupt)
     hashed: HashedStream | None = None
-    if intent.body.verified:
-        hasher = Hasher(intent.body.checksum.algorithm if intent.body.checksum else None)
-        stream = hashed = HashedStream(stream, hasher, lambda: intent.body.checksum or trailer())
-    limited = writing.limited(stream, intent.body)
+    if body.verified:
+        hasher = Hasher(body.checksum.algorithm if body.checksum else None)
+        stream = hashed = HashedStream(stream, hasher, lambda: body.checksum or trailer())
+    limited = writing.limited(stream, body)
     try:
         if hashed is None:
             await writing.store(limited)
@@ -123,11 +115,11 @@ async def write(
     if isinstance(limited, LimitedStream) and limited.full is not None:
         await writing.settle()
         raise limited.full
-    if limited.end is not BodyEnd.COMPLETE and intent.body.length != 0:
+    if limited.end is not BodyEnd.COMPLETE and body.length != 0:
         await writing.settle()
-        raise early(context, limited.end)
+        raise early(writing.context, limited.end)
     upload = await writing.settle(declare=True)
-    return await finish(context, upload, lease)
+    return await finish(writing.context, upload, writing.lease)
 
 
 def early(context: Context, end: BodyEnd | None) -> UploadError:
@@ -145,8 +137,8 @@ def early(context: Context, end: BodyEnd | None) -> UploadError:
     return Interrupted("Another request took over the upload; go on at the offset that HEAD tells")
 
 
-class _Writing:
-    """One body on its way into one upload: the record as it stands, and the commits that move it."""
+class Writing:
+    """One guarded body on its way into one upload: the record as it stands, and the commits that move it."""
 
     __slots__ = ("_most", "_start", "_turn", "context", "lease", "length", "upload")
 
@@ -210,7 +202,8 @@ class _Writing:
     def _checkpoints(self, stream: ByteStream) -> AsyncGenerator[Checkpoint, None]:
         if self.upload.state is State.FINISHED:
             return _nothing(stream)
-        return self.context.data.append(replace(self.upload, length=self.length), stream)
+        upload = self.upload if self.length == self.upload.length else replace(self.upload, length=self.length)
+        return self.context.data.append(upload, stream)
 
     async def fail(self) -> None:
         async with self._turn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from tusfleet.uploads.append import TrailerChecksum, early, write
+from tusfleet.uploads.append import TrailerChecksum, Writing, early, write
 from tusfleet.uploads.concatenate import create_final, part_finished
 from tusfleet.uploads.context import Context, under
 from tusfleet.uploads.errors import (
@@ -22,7 +22,7 @@ from tusfleet.uploads.errors import (
     UploadError,
 )
 from tusfleet.uploads.finish import finish
-from tusfleet.uploads.intents import Append, Body, Create
+from tusfleet.uploads.intents import Body, Create
 from tusfleet.uploads.models import BodyEnd, Principal, State, Upload, valid_id
 from tusfleet.uploads.ports import ByteStream, Lease, Placeable
 from tusfleet.uploads.terminate import discard
@@ -125,7 +125,7 @@ async def _write(context: Context, upload: Upload, body: Body, stream: ByteStrea
     async with context.leased(upload.id) as lease:
         upload = under(lease, await context.insert(upload))
         try:
-            return await write(context, upload, lease, Append(upload.id, 0, body), upload.length, stream, trailer)
+            return await write(Writing(context, upload, lease, upload.length), body, stream, trailer)
         except _REFUSALS:
             # The client is told no URL, so nobody could ever go on with it.
             await _take_back(context, lease)
