@@ -39,6 +39,8 @@ class Limit:
                 self._answer(connection, "200 OK", f"Content-Length: {self._offset}\r\n")
                 self._send_back(connection)
             else:
+                if method == "DELETE" and self._folder is not None:
+                    (self._folder / "one").unlink(missing_ok=True)
                 self._answer(connection, "200 OK", "Content-Length: 0\r\n")
 
     def _head(self, connection: socket.socket) -> tuple[str, bytes] | None:
