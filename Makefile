@@ -13,7 +13,7 @@ export UV_PYTHON_DOWNLOADS := never
 UV = uv=$$(scripts/uv.sh); "$$uv"
 
 # What the type checker reads, in strict mode: the package and everything beside it.
-CODE := $(wildcard services tests scripts bench examples)
+CODE := $(wildcard services operator tests scripts bench examples)
 # Extra arguments of `run`, `test`, `bench` and `lock`.
 ARGS ?=
 # Branch coverage under this fails `make test`.
@@ -49,27 +49,34 @@ test-fleet: $(VENV)/.ready-to-develop ## Run what takes minutes: deaths at every
 	@TUSFLEET_TEST_DEPLOYMENT=cluster,minio $(BIN)/python -m pytest -n auto tests/conformance
 	@TUSFLEET_TEST_DEPLOYMENT=sentinel,versitygw $(BIN)/python -m pytest -n auto tests/conformance
 
-lint: $(VENV)/.ready-to-develop ## Check style, types, imports between rooms, documentation of settings, forbidden text
+lint: $(VENV)/.ready-to-develop ## Check style, types, imports between rooms, files that are written from others, forbidden text
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy $(CODE)
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m scripts.settings_docs --check
+	@$(BIN)/python -m scripts.settings_schema --check
+	@$(BIN)/python -m scripts.crd --check
+	@$(BIN)/python -m scripts.tusserver_docs --check
 	@$(BIN)/python -m scripts.forbidden_text
 
-fmt: $(VENV)/.ready-to-develop ## Format the code, apply safe fixes, write docs/settings.md anew
+fmt: $(VENV)/.ready-to-develop ## Format the code, apply safe fixes, write the files anew that are written from others
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 	@$(BIN)/python -m scripts.settings_docs
+	@$(BIN)/python -m scripts.settings_schema
+	@$(BIN)/python -m scripts.crd
+	@$(BIN)/python -m scripts.tusserver_docs
 
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS)
 lock: ## Pin every version with its hashes from pyproject.toml; ARGS=--upgrade takes newer ones
 	@$(COMPILE) --group bootstrap --output-file requirements/uv.txt
 	@$(COMPILE) pyproject.toml --output-file requirements/base.txt
-	@$(COMPILE) pyproject.toml --all-extras --constraint requirements/base.txt --output-file requirements/fleet.txt
+	@$(COMPILE) pyproject.toml --extra redis --extra s3-crt --constraint requirements/base.txt --output-file requirements/fleet.txt
+	@$(COMPILE) pyproject.toml --extra operator --constraint requirements/fleet.txt --output-file requirements/operator.txt
 	@$(COMPILE) --group build --constraint requirements/base.txt --output-file requirements/build.txt
-	@$(COMPILE) pyproject.toml --all-extras --group dev --constraint requirements/fleet.txt --constraint requirements/build.txt \
-		--output-file requirements/dev.txt
+	@$(COMPILE) pyproject.toml --all-extras --group dev --constraint requirements/fleet.txt --constraint requirements/operator.txt \
+		--constraint requirements/build.txt --output-file requirements/dev.txt
 
 bench: $(VENV)/.ready-to-develop ## Compare with other servers and write bench/RESULTS.md; ARGS=--help says what it takes
 	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev
@@ -82,7 +89,7 @@ testbed: $(VENV)/.ready-to-develop ## Fetch everything the tests run against int
 clean: ## Remove what the targets made inside the checkout (uploads in data/ stay)
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* \
 		htmlcov build dist
-	@find services scripts tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	@find services operator scripts tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(VENV)/bin/python:
 	@$(UV) venv --quiet --allow-existing --python '>=3.11' $(VENV) \
