@@ -141,6 +141,8 @@ class VolumeMount(Part):
 class Toleration(Part):
     """A taint that the pods put up with."""
 
+    rules = (Rule("has(self.key) || self.operator == 'Exists'", "a toleration without a key needs operator: Exists"),)
+
     key: LabelKey | None = Field(None, description="Key of the taint; without it every key.")
     operator: Literal["Exists", "Equal"] = Field("Equal", description="How the value is compared.")
     value: LabelValue | None = Field(None, description="Value of the taint, for Equal.")

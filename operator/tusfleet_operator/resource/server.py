@@ -16,8 +16,8 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "TusServer"
 PLURAL = "tusservers"
 
-LONGEST_NAME = 45
-"""Characters of a TusServer's name: the longest names made of it, `NAME-gateway-0123456789-abcde`, stay below 63."""
+LONGEST_NAME = 38
+"""Characters of a TusServer's name: the longest names made of it, `NAME-gateway-0123456789-abcde`, have 63."""
 
 
 class InvalidServer(ValueError):
