@@ -1,0 +1,50 @@
+"""What the API server, or the way to it, may answer instead of doing what was asked."""
+
+from __future__ import annotations
+
+
+class ApiFailure(Exception):
+    """A call that did not succeed.
+
+    Parameters:
+        status: of HTTP; 0 when there was no answer.
+        reason: one word for programs, such as AlreadyExists.
+        message: a sentence for people.
+        retry_after: seconds to wait before the next attempt, when the server says so.
+    """
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may succeed later without anybody's help."""
+        return self.status == 0 or self.status >= 500 or self.status in {401, 408, 409, 410, 429}
+
+
+class NotFound(ApiFailure):
+    """There is no such object, or no such kind."""
+
+
+class Conflict(ApiFailure):
+    """Somebody else changed the object, or owns a field of it."""
+
+
+class Forbidden(ApiFailure):
+    """We may not."""
+
+
+def failure(status: int, reason: str, message: str, retry_after: float | None = None) -> ApiFailure:
+    """The failure of a status."""
+    kind = {404: NotFound, 409: Conflict, 403: Forbidden}.get(status, ApiFailure)
+    return kind(status, reason, message, retry_after)
+
+
+def unanswered(error: BaseException) -> ApiFailure:
+    """The failure of a call that was not answered."""
+    told = str(error) or error.__class__.__name__
+    return ApiFailure(0, "NoAnswer", f"The API server does not answer: {told}")
