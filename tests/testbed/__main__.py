@@ -1,4 +1,7 @@
-"""`python -m tests.testbed` fetches what the tests run; `--bench` adds the benchmark's peers; `--lock` pins anew."""
+"""`python -m tests.testbed` fetches what the tests run, or only what it is told by name.
+
+`--cluster` adds what tests/cluster runs, `--bench` the benchmark's peers; `--lock` pins anew, `--list` tells the names.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +9,85 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.testbed import npm, venvs
+from tests.testbed import go_modules, npm, venvs
 from tests.testbed.cargo import cargo_program
 from tests.testbed.commands import Unavailable
-from tests.testbed.golang import go_program
+from tests.testbed.go_modules import module_files
 from tests.testbed.npm import npm_packages
+from tests.testbed.programs import built_program
 from tests.testbed.venvs import python_environment
 
-FOR_TESTS: dict[str, Callable[[str], Path]] = {
+Fetch = Callable[[str], Path]
+
+
+def definitions(name: str) -> Path:
+    """The folder of a table [go-files.NAME]."""
+    return module_files(name)[0].parent
+
+
+FOR_TESTS: dict[str, Fetch] = {
     "tus-js-client": npm_packages,
-    "versitygw": go_program,
-    "minio": go_program,
-    "toxiproxy": go_program,
+    "versitygw": built_program,
+    "minio": built_program,
+    "toxiproxy": built_program,
 }
-FOR_BENCH: dict[str, Callable[[str], Path]] = {
+# In the order in which the tests come to need them: an API server, controllers, a node, charts.
+FOR_CLUSTER: dict[str, Fetch] = {
+    "etcd": built_program,
+    "kube-apiserver": built_program,
+    "kubectl": built_program,
+    "gateway-api": definitions,
+    "prometheus-operator": definitions,
+    "kubeconform": built_program,
+    "kube-controller-manager": built_program,
+    "kube-scheduler": built_program,
+    "kubelet": built_program,
+    "kube-proxy": built_program,
+    "containerd": built_program,
+    "cni-plugins": built_program,
+    "coredns": built_program,
+    "metrics-server": built_program,
+    "helm3": built_program,
+    "helm4": built_program,
+}
+FOR_BENCH: dict[str, Fetch] = {
     "tus-server": npm_packages,
     "tuspyserver": python_environment,
-    "tusd": go_program,
+    "tusd": built_program,
     "rustus": cargo_program,
 }
-LOCKED = {"tus-js-client": npm.write_lock, "tus-server": npm.write_lock, "tuspyserver": venvs.write_lock}
+LOCKED: dict[str, Callable[[str], None]] = {
+    "tus-js-client": npm.write_lock,
+    "tus-server": npm.write_lock,
+    "tuspyserver": venvs.write_lock,
+    "etcd": go_modules.write_lock,
+    "kubernetes": go_modules.write_lock,
+}
 
 
 def main(arguments: list[str]) -> None:
-    if "--lock" in arguments:
-        for name, write_lock in LOCKED.items():
-            write_lock(name)
-    wanted = FOR_TESTS | FOR_BENCH if "--bench" in arguments else FOR_TESTS
+    options = {one for one in arguments if one.startswith("--")}
+    names = [one for one in arguments if not one.startswith("--")]
+    everything = FOR_TESTS | FOR_CLUSTER | FOR_BENCH
+    if "--list" in options:
+        print("\n".join(everything))
+        return
+    if "--lock" in options:
+        for name in names or LOCKED:
+            LOCKED[name](name)
+        return
+    if unknown := set(names) - everything.keys():
+        raise SystemExit(f"Unknown: {', '.join(sorted(unknown))}. `python -m tests.testbed --list` tells the names.")
+    groups = FOR_TESTS | (FOR_CLUSTER if "--cluster" in options else {}) | (FOR_BENCH if "--bench" in options else {})
+    fetch({name: everything[name] for name in names} or groups)
+
+
+def fetch(wanted: dict[str, Fetch]) -> None:
+    """Fetch each; exits with 1 when one cannot be had, after the others."""
     missing = False
-    for name, fetch in wanted.items():
+    for name, get in wanted.items():
         try:
-            print(f"{name}: {fetch(name)}")
+            print(f"{name}: {get(name)}", flush=True)
         except Unavailable as reason:
             missing = True
             print(f"{name} cannot be had: {reason}", file=sys.stderr)

@@ -29,7 +29,7 @@ def cached(name: str, version: str, fill: Callable[[Path], None]) -> Path:
     if folder.is_dir():
         return folder
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root / f"{folder.name}.lock"):
+    with locked(root / f"{folder.name}.lock"):
         if not folder.is_dir():
             print(f"Fetching {name} {version} into {folder}", file=sys.stderr, flush=True)
             unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=root))
@@ -42,8 +42,14 @@ def cached(name: str, version: str, fill: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` during the block; waits, and says so, while another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         # The kernel lets go of it when the process dies, however it dies.
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another process that holds {path}", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

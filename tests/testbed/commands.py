@@ -24,8 +24,8 @@ def run_client(
     seconds: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-) -> None:
-    """Run `command` to its end.
+) -> str:
+    """Run `command` to its end; gives what it printed.
 
     Raises Unavailable when the program is not installed, fails, or takes longer than `seconds`.
     """
@@ -50,6 +50,7 @@ def run_client(
                 os.killpg(process.pid, signal.SIGKILL)
     if process.returncode != 0:
         raise Unavailable(f"{name} failed with {process.returncode}:\n{output}")
+    return output
 
 
 def _output(process: subprocess.Popen[str], name: str, seconds: float) -> str:

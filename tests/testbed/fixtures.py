@@ -18,8 +18,8 @@ from tests.testbed import faults, redis, s3
 from tests.testbed import toxiproxy as toxic
 from tests.testbed.commands import Unavailable
 from tests.testbed.faults import S3Proxy
-from tests.testbed.golang import go_program
 from tests.testbed.processes import SHOWN_CHARACTERS, Program, running_programs
+from tests.testbed.programs import built_program
 from tests.testbed.redis_node import RedisNode
 from tests.testbed.redis_topologies import RedisTopology
 from tests.testbed.s3 import Bucket, S3Server
@@ -129,7 +129,7 @@ def need_redis() -> None:
 
 
 def need(*programs: str) -> None:
-    """Have these programs of the table [go] built; skips the test when one cannot be had."""
+    """Have these programs of versions.toml built; skips the test when one cannot be had."""
     for name in programs:
         if reason := _why_not(name):
             pytest.skip(f"{name} cannot be had: {reason}")
@@ -139,7 +139,7 @@ def need(*programs: str) -> None:
 def _why_not(program: str) -> str | None:
     """Why the program cannot be had, found out once; None when it can."""
     try:
-        go_program(program)
+        built_program(program)
     except Unavailable as reason:
         return str(reason)
     return None
