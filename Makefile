@@ -19,10 +19,10 @@ ARGS ?=
 # Branch coverage under this fails `make test`.
 COVERAGE_GATE := 90
 
-.PHONY: help run fleet test test-fleet lint fmt lock bench testbed clean
+.PHONY: help run fleet test test-fleet test-cluster lint fmt lock bench testbed clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.ready-to-run ## Start the server; ARGS="--port 9000 --data-dir /srv/uploads"
 	@exec $(BIN)/tusfleet serve $(ARGS)
@@ -35,8 +35,8 @@ test: $(VENV)/.ready-to-develop ## Run every test with the coverage gate; ARGS="
 	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev openssl:openssl redis-server:redis-server
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -m alone
-	@$(BIN)/coverage run -m pytest -m "not alone and not long" -n auto
+	@$(BIN)/coverage run -m pytest -m "alone and not cluster"
+	@$(BIN)/coverage run -m pytest -m "not alone and not long and not cluster" -n auto
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=$(COVERAGE_GATE)
 else
@@ -45,9 +45,12 @@ endif
 
 test-fleet: $(VENV)/.ready-to-develop ## Run what takes minutes: deaths at every await point, the conformance tests on two gateways
 	@scripts/debian_needs.sh redis-server:redis-server
-	@$(BIN)/python -m pytest -m long -n auto
+	@$(BIN)/python -m pytest -m "long and not cluster" -n auto
 	@TUSFLEET_TEST_DEPLOYMENT=cluster,minio $(BIN)/python -m pytest -n auto tests/conformance
 	@TUSFLEET_TEST_DEPLOYMENT=sentinel,versitygw $(BIN)/python -m pytest -n auto tests/conformance
+
+test-cluster: $(VENV)/.ready-to-develop ## Run what needs a Kubernetes API; ARGS="tests/cluster -k hpa" runs some
+	@$(BIN)/python -m pytest -n 2 $(or $(ARGS),tests/cluster)
 
 lint: $(VENV)/.ready-to-develop ## Check style, types, imports between rooms, files that are written from others, forbidden text
 	@$(BIN)/ruff check
