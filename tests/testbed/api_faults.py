@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from tests.testbed.api_forwarding import Forwarding
+from tests.testbed.api_forwarding import Forwarding, reset
 from tests.testbed.api_requests import ApiRequest
 from tests.testbed.api_rules import ApiRule, Fault, Where
 from tests.testbed.certificates import Certificates
@@ -37,6 +37,9 @@ from tests.testbed.ports import reserved_port
 
 STOP_SECONDS = 10.0
 """Longest wait for the proxy's thread; it needs milliseconds."""
+
+LAST_SECONDS = 0.02
+"""Some turns of the loop."""
 
 BODY_BYTES = 64 * 1024 * 1024
 """Longest body of a request; the API server itself takes 3 MiB."""
@@ -169,9 +172,11 @@ class ApiProxy:
 
     async def _stop(self) -> None:
         self._forwarding.speak()
-        self._forwarding.reset_all()
+        await self._close_door()
         await self._runner.cleanup()
         await self._forwarding.stop()
+        # Transports close their sockets in the next turns of the loop.
+        await asyncio.sleep(LAST_SECONDS)
 
     async def _open_door(self) -> None:
         self._site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls, reuse_address=True)
@@ -179,7 +184,11 @@ class ApiProxy:
 
     async def _close_door(self) -> None:
         await self._site.stop()
-        self._forwarding.reset_all()
+        server = self._runner.server
+        assert server is not None
+        # Those that wait for a next request too: TLS would say a long good-bye to them.
+        for connection in list(server.connections):
+            reset(connection.transport)
 
     def _note(self, request: ApiRequest) -> list[ApiRule]:
         """Record the request; gives the rules whose fault happens to it."""

@@ -76,16 +76,11 @@ class Forwarding:
         """Let all of it pass that waited."""
         self._speaks.set()
 
-    def reset_all(self) -> None:
-        """Reset the connection of every request that is open."""
-        for request in self._open.values():
-            _reset(request)
-
     def reset_streams(self) -> int:
         """Reset every watch; gives how many."""
         streams = [request for seen, request in self._open.items() if seen.streams]
         for request in streams:
-            _reset(request)
+            reset(request.transport)
         return len(streams)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -99,7 +94,7 @@ class Forwarding:
             return await self._answer(request, seen, rules)
         except (Cut, aiohttp.ClientError):
             # The client sees what it would have seen of a server that broke off.
-            _reset(request)
+            reset(request.transport)
             return web.Response()
         finally:
             del self._open[seen]
@@ -232,9 +227,12 @@ def _kept(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: value for name, value in fields if name.lower() not in _OF_ONE_CONNECTION}
 
 
-def _reset(request: web.Request) -> None:
+def reset(transport: asyncio.BaseTransport | None) -> None:
     """Reset the client's connection, if it is still there."""
-    if request.transport is not None:
+    if not isinstance(transport, asyncio.WriteTransport):
+        return
+    # One whose TLS is through has none any more.
+    if (connection := transport.get_extra_info("socket")) is not None:
         with contextlib.suppress(OSError):
-            request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        request.transport.abort()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
