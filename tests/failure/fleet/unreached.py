@@ -6,7 +6,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
     "only after a failure of a store, or when the body is refused: a death there leaves what the failure left": (
         "uploads.append:write:writing.fail",
         "uploads.append:write:writing.settle",
-        "uploads.append:_Writing.fail",
+        "uploads.append:Writing.fail",
         "uploads.concatenate:create_final:context.leased",
         "uploads.concatenate:create_final:context.current",
         "uploads.concatenate:create_final:discard",
@@ -36,7 +36,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "uploads.inspect:inspect:finish",
         "datastores._takeover:take_over",
         "datastores._takeover:_fill",
-        "uploads.append:_Writing.store_verified:self._commit",
+        "uploads.append:Writing.store_verified:self._commit",
         "uploads.finish:finish:context.commit",
         "datastores.filesystem:FilesystemDataStore.append:takeover.take_over",
         "datastores.filesystem:FilesystemDataStore.append:in_thread",
@@ -50,8 +50,8 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "datastores.s3.objects:Workshop._create:self.look",
     ),
     "only in a store of bounded size, which a fleet on S3 is not": (
-        "uploads.append:_Writing._reserve",
-        "uploads.append:_Writing._set_aside",
+        "uploads.append:Writing._reserve",
+        "uploads.append:Writing._set_aside",
         "uploads.streams:LimitedStream._has_room:self._allowance",
     ),
     "reads or refuses, and changes nothing": (

@@ -17,6 +17,7 @@ from tests.kits.streams import FakeStream
 from tests.testbed.faults import S3Proxy
 from tests.testbed.s3 import Bucket, S3Server
 from tests.testbed.s3_faults import INTERNAL_ERROR, SLOW_DOWN, LoseReply, Refuse
+from tusfleet.datastores.s3.appending import PATIENCE
 from tusfleet.datastores.s3.placement import S3Placement
 from tusfleet.datastores.s3.slabs import SlabPool
 from tusfleet.datastores.s3.store import S3DataStore
@@ -186,6 +187,22 @@ async def test_many_slow_clients_share_little_memory(bucket: Bucket, monkeypatch
         assert store._means.pool.used == store._means.pool.kept
         await slow[0].patch(store, content)
         assert slow[0].record.offset == 6 * MIB
+
+
+async def test_bytes_that_come_while_a_slow_commit_goes_on_are_read(store: S3DataStore, bucket: Bucket) -> None:
+    """Nothing else would wake the append: its client sends no more before these are acknowledged."""
+    arrived, rest = asyncio.Event(), some_bytes(2000)
+    life = Life(3000)
+    life.lease()
+    stream = FakeStream(bytes(1000), arrived, rest, asyncio.Event())
+    async with asyncio.timeout(30), aclosing(store.append(life.record, stream)) as checkpoints:
+        async for checkpoint in checkpoints:
+            life.commit(checkpoint)
+            if life.record.complete:
+                break
+            arrived.set()
+            await asyncio.sleep((PATIENCE + 1) * INTERVAL)
+    assert life.record.offset == 3000
 
 
 @pytest.mark.parametrize("part", range(1, 6))

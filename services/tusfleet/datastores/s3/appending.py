@@ -157,6 +157,14 @@ class Appending:
         if reading is None:
             reading = self._reading = self._loop.create_task(self._stream.coming())
             reading.add_done_callback(lambda _: self._bell.set())
+        if not reading.done():  # it may have rung while a checkpoint was committed
+            await self._rung()
+        if reading.done():
+            self._reading = None
+            await self._take(reading.result())
+
+    async def _rung(self) -> None:
+        """Wait for the bell, or until it is time to put bytes away."""
         due = self._due()
         timer = None if due is None else self._loop.call_at(due, self._bell.set)
         try:
@@ -164,9 +172,6 @@ class Appending:
         finally:
             if timer is not None:
                 timer.cancel()
-        if reading.done():
-            self._reading = None
-            await self._take(reading.result())
 
     async def _withdraw(self) -> None:
         """End a wait in a task of its own, which a silent client would hold."""
