@@ -34,7 +34,7 @@ got its memory is not the next to be asked for it."""
 BESIDE = 8
 """Copies of bytes outside of slabs may take this part of the memory."""
 
-CLIENT_BYTES = 28 * 1024
+CLIENT_BYTES = 32 * 1024
 """What every client that is being served takes for itself, with its connection: 31 KiB of resident memory were measured
 (`python -m bench.memory`). It takes room from slabs too."""
 
