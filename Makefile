@@ -60,6 +60,7 @@ lint: $(VENV)/.ready-to-develop ## Check style, types, imports between rooms, fi
 	@$(BIN)/python -m scripts.settings_docs --check
 	@$(BIN)/python -m scripts.settings_schema --check
 	@$(BIN)/python -m scripts.crd --check
+	@$(BIN)/python -m scripts.rbac --check
 	@$(BIN)/python -m scripts.tusserver_docs --check
 	@$(BIN)/python -m scripts.forbidden_text
 
@@ -69,6 +70,7 @@ fmt: $(VENV)/.ready-to-develop ## Format the code, apply safe fixes, write the f
 	@$(BIN)/python -m scripts.settings_docs
 	@$(BIN)/python -m scripts.settings_schema
 	@$(BIN)/python -m scripts.crd
+	@$(BIN)/python -m scripts.rbac
 	@$(BIN)/python -m scripts.tusserver_docs
 
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS)

@@ -10,8 +10,10 @@ import signal
 import socket
 import sys
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
+from typing import Any, TypeVar
 
 import click
 
@@ -19,6 +21,8 @@ from tusfleet_operator.cluster.login import login
 from tusfleet_operator.config import Config
 from tusfleet_operator.engine.operator import Operator
 from tusfleet_operator.metrics import Metrics
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 REPOSITORY = "ghcr.io/tusfleet/tusfleet"
 """Image of gateways and janitors, whose tag is the operator's own version."""
@@ -29,80 +33,71 @@ def version() -> str:
     return metadata.version("tusfleet")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "TUSFLEET_OPERATOR"})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version=version(), prog_name="tusfleet-operator")
 def main() -> None:
     """Turn TusServers into everything that takes uploads, and keep it so."""
 
 
+def option(name: str, *others: str, **attributes: Any) -> Callable[[Command], Command]:
+    """An option that may be given by an environment variable too, which has its name."""
+    variable = f"TUSFLEET_OPERATOR_{name.removeprefix('--').replace('-', '_').upper()}"
+    return click.option(name, *others, envvar=variable, show_envvar=True, show_default=True, **attributes)
+
+
 @main.command()
-@click.option(
-    "--namespace", required=True, show_envvar=True, help="Namespace of the operator itself, where its Lease is."
-)
-@click.option(
+@option("--namespace", required=True, help="Namespace of the operator itself, where its Lease is.")
+@option(
     "--watch-namespace",
     "watched",
     multiple=True,
-    show_envvar=True,
     help="A namespace whose TusServers are looked after; may be given several times. Without it: all of them.",
 )
-@click.option(
+@option(
     "--image",
     default=f"{REPOSITORY}:{version()}",
-    show_default=True,
-    show_envvar=True,
     help="Image of gateways and janitors, unless a TusServer names another.",
 )
-@click.option(
-    "--identity", default=None, show_envvar=True, help="Name of this process among several.  [default: the host's]"
+@option(
+    "--identity",
+    default=None,
+    help="Name of this process among several, that of its pod: it leads again at once when it is restarted.",
 )
-@click.option("--lease", default="tusfleet-operator", show_default=True, show_envvar=True, help="Name of the Lease.")
-@click.option(
+@option("--lease", default="tusfleet-operator", help="Name of the Lease.")
+@option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8081,
-    show_default=True,
-    show_envvar=True,
     help="TCP port of health and metrics.",
 )
-@click.option(
+@option(
     "--workers",
     type=click.IntRange(1, 64),
     default=4,
-    show_default=True,
-    show_envvar=True,
     help="TusServers that are looked at at the same time.",
 )
-@click.option(
+@option(
     "--resync",
     type=click.FloatRange(1, 86400),
     default=300,
-    show_default=True,
-    show_envvar=True,
     help="Seconds after which everything is looked at again, whatever watches told.",
 )
-@click.option(
+@option(
     "--discovery",
     type=click.FloatRange(0.1, 86400),
     default=30,
-    show_default=True,
-    show_envvar=True,
     help="Seconds after which the API server is asked for kinds that somebody may have installed.",
 )
-@click.option(
+@option(
     "--log-format",
     type=click.Choice(["json", "text"]),
     default="json",
-    show_default=True,
-    show_envvar=True,
     help="How lines of the log are written.",
 )
-@click.option(
+@option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
-    show_default=True,
-    show_envvar=True,
     help="Least severity that is logged.",
 )
 def run(

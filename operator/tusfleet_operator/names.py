@@ -50,6 +50,9 @@ Were it owned together with the rest, leaving it out (for a HorizontalPodAutosca
 would put its default there: one gateway.
 """
 
+REPAIR_MANAGER = "tusfleet-operator-repair"
+"""Field manager of what could not be applied beside what others had put there; it owns nothing for longer than that."""
+
 
 def selector(instance: str, component: str) -> dict[str, str]:
     """Labels by which the pods of a component are selected; the same for ever."""

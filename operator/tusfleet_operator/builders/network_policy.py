@@ -36,13 +36,13 @@ def build(server: TusServer, observed: Observed) -> list[Manifest]:  # noqa: ARG
 def _policy(
     server: TusServer, component: str, ingress: Sequence[Manifest], egress: Sequence[Manifest] | None
 ) -> Manifest:
+    # A direction without rules lets nobody through; the API server drops empty lists.
+    rules = without_nothing({"ingress": list(ingress), "egress": list(egress or ())})
     spec: Manifest = {
         "podSelector": {"matchLabels": names.selector(server.name, component)},
         "policyTypes": ["Ingress"] if egress is None else ["Ingress", "Egress"],
-        "ingress": list(ingress),
+        **rules,
     }
-    if egress is not None:
-        spec["egress"] = list(egress)
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -42,8 +42,9 @@ def build(server: TusServer, observed: Observed) -> list[Manifest]:  # noqa: ARG
         "metadata": metadata(server, name(server), names.REDIS),
         "spec": {
             "replicas": 1,
-            # Two at once would be two stores, and uploads would be known to one of them.
-            "strategy": {"type": "Recreate"},
+            # Two at once would be two stores, and uploads would be known to one of them. (Recreate says the same, and
+            # cannot be applied where somebody has left parameters of another strategy.)
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
             "selector": {"matchLabels": selector},
             "template": {"metadata": {"labels": selector}, "spec": _pod(server, dev)},
         },

@@ -113,9 +113,9 @@ class Client:
         metadata = body["metadata"]
         return await self.call("PUT", kind.path(metadata["namespace"], metadata["name"]), None, body)
 
-    async def merge(self, kind: Kind, namespace: str, name: str, body: Object) -> Object:
-        """Change some members of an object."""
-        return await self.call("PATCH", kind.path(namespace, name), None, body, MERGE)
+    async def merge(self, kind: Kind, namespace: str, name: str, body: Object, manager: str) -> Object:
+        """Change some members of an object; lists as a whole."""
+        return await self.call("PATCH", kind.path(namespace, name), {"fieldManager": manager}, body, MERGE)
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete this very object; it is all the same if it is gone already. What depends on it goes after it."""

@@ -38,9 +38,13 @@ class Forbidden(ApiFailure):
     """We may not."""
 
 
+class Invalid(ApiFailure):
+    """The object would not be one."""
+
+
 def failure(status: int, reason: str, message: str, retry_after: float | None = None) -> ApiFailure:
     """The failure of a status."""
-    kind = {404: NotFound, 409: Conflict, 403: Forbidden}.get(status, ApiFailure)
+    kind = {404: NotFound, 409: Conflict, 403: Forbidden, 422: Invalid}.get(status, ApiFailure)
     return kind(status, reason, message, retry_after)
 
 

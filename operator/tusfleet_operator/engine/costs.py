@@ -53,7 +53,7 @@ class Costs:
                 known = (pod["metadata"].get("annotations") or {}).get(names.DELETION_COST)
                 if wanted is not None and wanted != known:
                     change = {"metadata": {"annotations": {names.DELETION_COST: wanted}}}
-                    await self._client.merge(POD, *name_of(pod), change)
+                    await self._client.merge(POD, *name_of(pod), change, names.OPERATOR)
         except ApiFailure as error:
             logger.debug("No deletion costs for %s/%s: %s", namespace, server, error.message)
 

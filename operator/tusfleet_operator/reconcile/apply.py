@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from tusfleet_operator import names
 from tusfleet_operator.builders import Manifest, gateway, settings
 from tusfleet_operator.cluster.client import Client
-from tusfleet_operator.cluster.failures import ApiFailure, Conflict
+from tusfleet_operator.cluster.failures import ApiFailure, Conflict, Invalid
 from tusfleet_operator.cluster.kinds import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, Kind, Object, kind_of
-from tusfleet_operator.engine.store import DELETED, Name, Store, name_of
+from tusfleet_operator.engine.store import DELETED, Name, Store, name_of, version_of
 from tusfleet_operator.reconcile import troubles
 from tusfleet_operator.reconcile.conditions import settled
 from tusfleet_operator.reconcile.memory import Memory
@@ -19,6 +19,9 @@ from tusfleet_operator.reconcile.troubles import Trouble
 from tusfleet_operator.resource.server import TusServer
 
 logger = logging.getLogger(__name__)
+
+NOBODY = frozenset({names.REPAIR_MANAGER, "before-first-apply"})
+"""Field managers without anybody behind them: ours for a repair, and the API server's own when it has lost who was."""
 
 
 class Applier:
@@ -112,8 +115,7 @@ class Applier:
         name = name_of(manifest)
         drifted = self._memory.has_drifted(kind, manifest, live, manager)
         try:
-            # What is not there is made without force: whoever makes it at this very moment keeps it.
-            body = await self._client.apply(kind, manifest, manager, force=live is not None)
+            body = await self._written(kind, manifest, manager, live)
         except ApiFailure as error:
             if error.passing and not (isinstance(error, Conflict) and live is None):
                 raise
@@ -126,6 +128,29 @@ class Applier:
         self._store.seen(kind, None, body)
         self._memory.remember(kind, manifest, body, manager)
         return None
+
+    async def _written(self, kind: Kind, manifest: Manifest, manager: str, live: Object | None) -> Object:
+        """Apply it, also where it does not go together with what others have put there."""
+        try:
+            # What is not there is made without force: whoever makes it at this very moment keeps it.
+            body = await self._client.apply(kind, manifest, manager, force=live is not None)
+        except Invalid:
+            if live is None:
+                raise
+            # Such as a second port of the same name. Lists become ours as a whole; what others added to them goes.
+            await self._client.merge(kind, *name_of(manifest), manifest, names.REPAIR_MANAGER)
+            body = await self._client.apply(kind, manifest, manager, force=True)
+        return await self._disowned(kind, body)
+
+    async def _disowned(self, kind: Kind, body: Object) -> Object:
+        """Take fields from managers that are nobody: what they own beside us could never be taken out again."""
+        entries = body["metadata"].get("managedFields") or []
+        kept = [entry for entry in entries if entry.get("manager") not in NOBODY]
+        if kept == entries:
+            return body
+        # With the version, or changes that come in between would get lost from it.
+        metadata = {"managedFields": kept, "resourceVersion": version_of(body)}
+        return await self._client.merge(kind, *name_of(body), {"metadata": metadata}, names.REPAIR_MANAGER)
 
     def _is_used(self, server: TusServer, kind: Kind, name: Name) -> bool:
         """Whether pods may still need settings of before: those of a rollout that is not over, or that is undone."""

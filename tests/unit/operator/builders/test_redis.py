@@ -19,7 +19,8 @@ def test_there_is_none_without_dev(name: str) -> None:
 
 def test_there_are_never_two() -> None:
     _, deployment = redis.build(case("dev"), OBSERVED)
-    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 0}
 
 
 def test_it_throws_nothing_away_and_its_memory_is_bounded() -> None:
