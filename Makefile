@@ -19,7 +19,7 @@ ARGS ?=
 # Branch coverage under this fails `make test`.
 COVERAGE_GATE := 90
 
-.PHONY: help run fleet test test-fleet test-cluster lint fmt lock bench testbed clean
+.PHONY: help run fleet cluster cluster-down test test-fleet test-cluster lint fmt lock bench testbed clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,17 @@ run: $(VENV)/.ready-to-run ## Start the server; ARGS="--port 9000 --data-dir /sr
 fleet: $(VENV)/.ready-to-develop ## Start Redis, an S3 server, two gateways and a proxy on this machine; ARGS=--help
 	@scripts/debian_needs.sh redis-server:redis-server
 	@exec $(BIN)/python -m tests.testbed.playground $(ARGS)
+
+# Only root can run a node, and then can also install what one needs; everybody else has the tests of it skipped.
+NODE_NEEDS = [ "$$(id -u)" -ne 0 ] || scripts/debian_needs.sh runc:runc buildah:buildah debootstrap:debootstrap \
+	nft:nftables ip:iproute2 gcc:gcc,libc6-dev openssl:openssl
+
+cluster: $(VENV)/.ready-to-develop ## Leave a Kubernetes cluster standing on this machine, and say how to use it (root, Linux)
+	@$(NODE_NEEDS)
+	@$(BIN)/python -m tests.testbed.cluster_playground up
+
+cluster-down: $(VENV)/.ready-to-develop ## End the cluster that `make cluster` left
+	@$(BIN)/python -m tests.testbed.cluster_playground down
 
 test: $(VENV)/.ready-to-develop ## Run every test with the coverage gate; ARGS="tests/unit -k offset" runs some, without it
 	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev openssl:openssl redis-server:redis-server
@@ -49,8 +60,11 @@ test-fleet: $(VENV)/.ready-to-develop ## Run what takes minutes: deaths at every
 	@TUSFLEET_TEST_DEPLOYMENT=cluster,minio $(BIN)/python -m pytest -n auto tests/conformance
 	@TUSFLEET_TEST_DEPLOYMENT=sentinel,versitygw $(BIN)/python -m pytest -n auto tests/conformance
 
-test-cluster: $(VENV)/.ready-to-develop ## Run what needs a Kubernetes API; ARGS="tests/cluster -k hpa" runs some
-	@$(BIN)/python -m pytest -n 2 $(or $(ARGS),tests/cluster)
+# A machine has one node at a time: what needs it runs in one process. 5 is the status of pytest for no test at all.
+test-cluster: $(VENV)/.ready-to-develop ## Run what needs a Kubernetes API, with a node that runs pods (root, Linux); ARGS="tests/cluster -k hpa"
+	@$(NODE_NEEDS)
+	@$(BIN)/python -m pytest -m "cluster and not node" -n 2 $(or $(ARGS),tests/cluster) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest -m "cluster and node" $(or $(ARGS),tests/cluster) || [ $$? -eq 5 ]
 
 lint: $(VENV)/.ready-to-develop ## Check style, types, imports between rooms, files that are written from others, forbidden text
 	@$(BIN)/ruff check
@@ -89,7 +103,7 @@ bench: $(VENV)/.ready-to-develop ## Compare with other servers and write bench/R
 
 testbed: $(VENV)/.ready-to-develop ## Fetch everything the tests run against into the user's cache
 	@scripts/debian_needs.sh node:nodejs npm:npm openssl:openssl redis-server:redis-server
-	@$(BIN)/python -m tests.testbed
+	@$(BIN)/python -m tests.testbed --cluster
 
 clean: ## Remove what the targets made inside the checkout (uploads in data/ stay)
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* \

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.testbed.fixtures", "tests.testbed.kube_fixtures"]
+pytest_plugins = ["tests.testbed.fixtures", "tests.testbed.kube_fixtures", "tests.testbed.node_fixtures"]
 
 # A slow machine is no bug: examples have no deadline of their own, the timeout of the test bounds them all.
 hypothesis.settings.register_profile("tusfleet", deadline=None)

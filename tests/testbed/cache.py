@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.testbed.netns import outside
+
 
 def cache_root() -> Path:
     """Where fetched programs live: ${XDG_CACHE_HOME:-~/.cache}/tusfleet/testbed."""
@@ -34,7 +36,9 @@ def cached(name: str, version: str, fill: Callable[[Path], None]) -> Path:
             print(f"Fetching {name} {version} into {folder}", file=sys.stderr, flush=True)
             unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=root))
             try:
-                fill(unfinished)
+                # A test may be in a network of its own, where no registry is.
+                with outside():
+                    fill(unfinished)
                 unfinished.rename(folder)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)

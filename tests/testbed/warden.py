@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import atexit
 import functools
+import json
 import subprocess
 import sys
 
 PROGRAM = """
-import os, select, signal, sys
+import json, os, select, signal, subprocess, sys
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-groups = {}
+groups, commands = {}, {}
 for line in sys.stdin:
+    if line[0] == "!":
+        key, folder, *command = json.loads(line[1:])
+        commands[key] = (folder, command)
+        continue
+    if line[0] == "?":
+        commands.pop(json.loads(line[1:]), None)
+        continue
     pid = int(line[1:])
     if line[0] == "+":
         try:
@@ -28,8 +36,12 @@ for pid, handle in groups.items():
             os.killpg(pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
+for folder, command in commands.values():
+    subprocess.run(command, cwd=folder, check=False)
 """
 """Hears of each process group at its start and its end; when its input ends, so do the groups that are left.
+
+Then it runs the commands that it was left with, for what no signal ends.
 
 A signal at the death of the parent (PR_SET_PDEATHSIG) would come when the *thread* ends that started the program.
 """
@@ -43,6 +55,16 @@ def watch(pid: int) -> None:
 def unwatch(pid: int) -> None:
     """The process group `pid` has ended."""
     _tell(f"-{pid}\n")
+
+
+def leave(key: str, folder: str, command: list[str]) -> None:
+    """Have `command` run in `folder` when this process dies, after all groups; until `take_back(key)`."""
+    _tell(f"!{json.dumps([key, folder, *command])}\n")
+
+
+def take_back(key: str) -> None:
+    """What `leave(key)` was for is done."""
+    _tell(f"?{json.dumps(key)}\n")
 
 
 def _tell(line: str) -> None:
