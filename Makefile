@@ -56,9 +56,7 @@ endif
 
 test-fleet: $(VENV)/.ready-to-develop ## Run what takes minutes: deaths at every await point, the conformance tests on two gateways
 	@scripts/debian_needs.sh redis-server:redis-server
-	@$(BIN)/python -m pytest -m "long and not cluster" -n auto
-	@TUSFLEET_TEST_DEPLOYMENT=cluster,minio $(BIN)/python -m pytest -n auto tests/conformance
-	@TUSFLEET_TEST_DEPLOYMENT=sentinel,versitygw $(BIN)/python -m pytest -n auto tests/conformance
+	@scripts/fleet_tests.sh
 
 # A machine has one node at a time: what needs it runs in one process. 5 is the status of pytest for no test at all.
 test-cluster: $(VENV)/.ready-to-develop ## Run what needs a Kubernetes API, with a node that runs pods (root, Linux); ARGS="tests/cluster -k hpa"

@@ -11,8 +11,8 @@ together() {
     "$python" -m pytest -n 0 --last-failed --last-failed-no-failures=none "$@"
 }
 
-together -m long
+together -m "long and not cluster"
 for fleet in cluster,minio sentinel,versitygw; do
     echo "Conformance on two gateways: $fleet"
-    TUSFLEET_TEST_DEPLOYMENT=$fleet together -m "not long" tests/conformance
+    TUSFLEET_TEST_DEPLOYMENT=$fleet together tests/conformance
 done
