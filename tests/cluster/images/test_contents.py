@@ -88,7 +88,8 @@ def test_an_image_has_no_build_tools_or_caches(found: Contents) -> None:
     assert found.named("opt/uv/", "opt/build/", "/hatchling/", ".cache/", "src/pyproject.toml") == []
     assert [path for path in found.sizes if path.endswith("/bin/uv")] == []
     assert found.named("opt/tusfleet/bin/pip", "opt/tusfleet/lib/python3.13/site-packages/pip/") == []
-    assert found.named("var/lib/apt/lists/", "etc/apt/sources.list") == []
+    # What a build mounts leaves an empty file behind.
+    assert [path for path in found.named("var/lib/apt/lists/", "etc/apt/sources.list") if found.sizes[path]] == []
     assert found.named("/tests/conftest", ".git/") == []
 
 
