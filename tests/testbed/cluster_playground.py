@@ -111,7 +111,7 @@ def _load(cluster: Cluster) -> None:
 def _usage(cluster: Cluster) -> str:
     path = [str(cluster.folder / "bin")]
     _link_tools(Path(path[0]))
-    images = "\n".join(f"  {name}" for name in sorted(cluster.images()) if "@" not in name and ":" in name)
+    images = "\n".join(f"  {name}" for name in sorted(cluster.images()) if "@" not in name and "/" in name)
     return f"""A cluster stands: one node, Kubernetes {cluster.plane.api.http.get("/version").json()["gitVersion"]}.
 It is in a network namespace of its own, so that programs that talk to it have to be in there too:
 

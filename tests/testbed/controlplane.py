@@ -92,7 +92,8 @@ class ControlPlane:
         token = answer.raise_for_status().json()["status"]["token"]
         user = f"system:serviceaccount:{namespace}:{name}"
         file = self.folder / "access" / f"{namespace}-{name}.kubeconfig"
-        return write_access(file, self.admin.server, self.admin.authority, user, token, namespace)
+        admin = self.admin
+        return write_access(file, admin.server, admin.authority, user, token, namespace, admin.network)
 
     def install(self, *names: str) -> None:
         """Have these definitions of others (tables [go-files.NAME]), ready for use. Raises Unavailable."""

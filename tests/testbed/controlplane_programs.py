@@ -14,6 +14,7 @@ import httpx
 
 from tests.testbed.certificates import Authority, make_signing_key
 from tests.testbed.kube_access import Access, write_access
+from tests.testbed.netns import NetworkNamespace
 from tests.testbed.processes import Program
 from tests.testbed.programs import built_program
 
@@ -41,12 +42,14 @@ class Site:
         bind: on which it listens.
         users: more users, with their groups.
         flags: more flags of the API server, given the authority.
+        network: the namespace in which it stands; None for this machine's own.
     """
 
     address: str = "127.0.0.1"
     bind: str = "127.0.0.1"
     users: Mapping[str, Sequence[str]] = field(default_factory=dict)
     flags: Callable[[Authority], Sequence[str]] = lambda _: ["--endpoint-reconciler-type=none"]
+    network: NetworkNamespace | None = None
 
 
 ALONE = Site()
@@ -78,7 +81,7 @@ class Setting:
             token = secrets.token_hex(16)
             lines.append(f'{token},{user},{number},"{",".join(members)}"')
             file = self.folder / "access" / f"{user.replace(':', '-')}.kubeconfig"
-            users[user] = write_access(file, url, self.authority.certificate, user, token)
+            users[user] = write_access(file, url, self.authority.certificate, user, token, network=self.site.network)
         (self.folder / "tokens.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
         return users
 

@@ -34,6 +34,9 @@ AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 BUILD_SECONDS = 1200.0
 """Longest that one image may take; debootstrap needs a minute, others less."""
 
+STORAGE = cache_root() / "buildah"
+"""Where buildah keeps layers, and mounts them while it builds."""
+
 _MIRROR_FORMAT = "$(REPO_URI) $(LABEL)"
 
 
@@ -50,15 +53,25 @@ def image(name: str) -> Image:
     with tempfile.TemporaryDirectory() as context:
         shutil.copytree(DEFINITIONS / name, context, dirs_exist_ok=True)
         _PREPARE.get(name, _nothing)(Path(context))
-        return build(f"localhost/{name}:1", Path(context), Path(context) / "Dockerfile")
+        return build(f"localhost/{name}:1", Path(context), Path(context) / "Dockerfile", packages=True)
 
 
-def build(name: str, context: Path, dockerfile: Path, arguments: Mapping[str, str] | None = None) -> Image:
-    """Build a Dockerfile on our base. Raises Unavailable with what buildah said when that fails."""
+def build(
+    name: str,
+    context: Path,
+    dockerfile: Path,
+    arguments: Mapping[str, str] | None = None,
+    *,
+    packages: bool = False,
+) -> Image:
+    """Build a Dockerfile on our base. Raises Unavailable with what buildah said when that fails.
+
+    With `packages`, its commands can install packages of Debian, of which an empty file in the image remains.
+    """
     with _storage():
         if not _image_id(BASE):
             _build_base()
-        return _build(name, context, dockerfile, {"BASE_IMAGE": BASE, **(arguments or {})})
+        return _build(name, context, dockerfile, {"BASE_IMAGE": BASE, **(arguments or {})}, packages)
 
 
 def base() -> Image:
@@ -67,13 +80,15 @@ def base() -> Image:
         return _archived(BASE) if _image_id(BASE) else _build_base()
 
 
-def _build(name: str, context: Path, dockerfile: Path, arguments: Mapping[str, str]) -> Image:
+def _build(name: str, context: Path, dockerfile: Path, arguments: Mapping[str, str], packages: bool) -> Image:
     options = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
     with tempfile.NamedTemporaryFile("w", suffix=".list") as sources:
         sources.write(f"deb {_mirror()} {pinned_in('debian')['suite']} main\n")
         sources.flush()
         Path(sources.name).chmod(0o644)
-        mounts = [(AUTHORITIES, AUTHORITIES), (Path(sources.name), Path("/etc/apt/sources.list.d/testbed.list"))]
+        mounts = [(AUTHORITIES, AUTHORITIES)]
+        if packages:
+            mounts.append((Path(sources.name), Path("/etc/apt/sources.list.d/testbed.list")))
         options += [part for here, there in mounts if here.exists() for part in ("--volume", f"{here}:{there}:ro")]
         _buildah("bud", "--quiet", "--layers", "--isolation", "chroot", *options, "-t", name, "-f", str(dockerfile),
                  str(context))  # fmt: skip
@@ -85,7 +100,7 @@ def _build_base() -> Image:
     with tempfile.TemporaryDirectory() as context:
         shutil.copytree(DEFINITIONS / "python-base", context, dirs_exist_ok=True)
         shutil.copyfile(_rootfs(), Path(context) / "rootfs.tar")
-        return _build(BASE, Path(context), Path(context) / "Dockerfile", {})
+        return _build(BASE, Path(context), Path(context) / "Dockerfile", {}, packages=False)
 
 
 def _rootfs() -> Path:
@@ -172,12 +187,11 @@ def _storage() -> Iterator[None]:
         try:
             yield
         finally:
-            unmount_below(str(_STORAGE))
+            unmount_below(str(STORAGE))
 
 
-_STORAGE = cache_root() / "buildah"
 _BUILDAH = (
-    "buildah", "--root", str(_STORAGE / "root"), "--runroot", str(_STORAGE / "run"), "--storage-driver", "overlay",
+    "buildah", "--root", str(STORAGE / "root"), "--runroot", str(STORAGE / "run"), "--storage-driver", "overlay",
 )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ class KubeApi:
         self.http = httpx.Client(
             base_url=access.server,
             headers={"Authorization": f"Bearer {access.token}"},
-            verify=access.tls(),
+            transport=_Within(access),
             timeout=ANSWER_SECONDS,
             trust_env=False,
         )
@@ -147,6 +147,18 @@ class KubeApi:
 
     def _patch(self, path: str, change: object, form: str, query: dict[str, str]) -> httpx.Response:
         return self.http.patch(path, json=change, params=query, headers={"Content-Type": form})
+
+
+class _Within(httpx.HTTPTransport):
+    """Connections are made in the network of the server, wherever the caller is."""
+
+    def __init__(self, access: Access) -> None:
+        super().__init__(verify=access.tls(), trust_env=False)
+        self._access = access
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        with self._access.within():
+            return super().handle_request(request)
 
 
 _STRICT = {"fieldValidation": "Strict"}

@@ -36,16 +36,18 @@ def run_tool(
 
     With `check`, an AssertionError shows what it said when it fails. Raises Unavailable where it cannot be had.
     """
-    done = subprocess.run(
-        [str(built_program(tool)), *arguments],
-        input=stdin,
-        env=tool_environment(access),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=seconds,
-    )
+    binary = built_program(tool)
+    with access.within():
+        done = subprocess.run(
+            [str(binary), *arguments],
+            input=stdin,
+            env=tool_environment(access),
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
     if check:
         said = f"{done.stdout}{done.stderr}"
         assert done.returncode == 0, f"{tool} {shlex.join(arguments)} ended with {done.returncode}:\n{said}"

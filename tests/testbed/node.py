@@ -2,9 +2,10 @@
 
     with cluster(folder) as found:                       # ready in 10 s, in a network namespace of its own
         found.load(image("redis"))                       # images come from nowhere else
+        found.plane.api.apply(manifest, "default")
+        found.plane.kubectl("rollout", "status", "deployment/redis")
         with found.network.entered():                    # addresses of pods and Services are reached from in there
-            found.plane.api.apply(manifest, "default")
-            found.plane.kubectl("rollout", "status", "deployment/redis")
+            httpx.get("http://198.19.1.2/")
 
 Only root on Linux can have one, and a machine has one at a time: whoever comes second waits. Everything that it makes
 is below its folder or taken down at the end, also when its owner is killed (`takedown.py`). NetworkPolicies have no
@@ -108,7 +109,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         network = stack.enter_context(_taken_down(folder))
         with network.entered():
             plane = stack.enter_context(
-                control_plane(folder / "plane", controllers=True, site=node_programs.site(folder))
+                control_plane(folder / "plane", controllers=True, site=node_programs.site(folder, network))
             )
             _start(stack, plane, node_programs.containerd(folder))
             found = Cluster(folder, plane, network)

@@ -16,6 +16,7 @@ from tests.testbed.commands import Unavailable
 from tests.testbed.controlplane import ControlPlane
 from tests.testbed.controlplane_programs import Site
 from tests.testbed.kube_access import Access
+from tests.testbed.netns import NetworkNamespace
 from tests.testbed.node_files import ADDRESS, NAME, PODS
 from tests.testbed.processes import Program
 from tests.testbed.programs import built_program
@@ -27,10 +28,10 @@ METRICS_PORT = 4443
 DNS_HEALTH = "127.0.0.1:8181"
 
 
-def site(folder: Path) -> Site:
+def site(folder: Path, network: NetworkNamespace) -> Site:
     """The control plane where pods reach it, which in turn reaches kubelets and serves figures of CPU and memory."""
     users = {KUBELET: ["system:nodes"], PROXY: []}
-    return Site(ADDRESS, "0.0.0.0", users, lambda authority: _flags(authority, folder))
+    return Site(ADDRESS, "0.0.0.0", users, lambda authority: _flags(authority, folder), network)
 
 
 def _flags(authority: Authority, folder: Path) -> list[str]:

@@ -1,4 +1,7 @@
-"""What a machine has of the things that a node makes: to be compared before and after."""
+"""What a machine has of the things that a node makes: to be compared before and after.
+
+Builds of images by others, which come and go beside the tests, are left out.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.testbed.cache import cache_root
+from tests.testbed.images import STORAGE
 from tests.testbed.netns import NAMES
 from tests.testbed.node import PROGRAMS
 from tests.testbed.processes import PROC
@@ -28,7 +32,7 @@ class Machine:
 def machine() -> Machine:
     """How the machine is now."""
     return Machine(
-        frozenset(mounts()),
+        frozenset(path for path in mounts() if not path.startswith(f"{STORAGE}/")),
         frozenset(path.name for path in NAMES.iterdir()) if NAMES.is_dir() else frozenset(),
         frozenset(folder for folder, _, _ in os.walk(CGROUPS)),
         frozenset(_processes()),
@@ -51,6 +55,8 @@ def _processes() -> list[str]:
     for folder in PROC.glob("[0-9]*"):
         with suppress(OSError):
             strange = any((folder / "ns" / kind).readlink() != own for kind, own in ours.items())
+            if strange and str(STORAGE) in (folder / "mountinfo").read_text(errors="replace"):
+                continue
             if strange or str((folder / "exe").readlink()).startswith(programs):
                 found.append(f"{folder.name} {(folder / 'cmdline').read_text(errors='replace')}")
     return found

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import httpx
+import pytest
 
 from tests.cluster.testbed.pods import autoscaler, deployment, service, web
 from tests.servers import eventually
+from tests.testbed import node_programs
 from tests.testbed.commands import run_client
 from tests.testbed.images import image
 from tests.testbed.kube_api import Object
@@ -133,3 +136,11 @@ def test_network_of_the_node_leads_nowhere_else(cluster: Cluster) -> None:
     devices = {one["ifname"] for one in json.loads(run_client("ip", "-json", "link", seconds=10))}
     assert {"lo", "node0"} <= devices
     assert not any(name.startswith(("eth", "en", "wl")) for name in devices)
+
+
+def test_api_is_reached_from_this_machine_s_own_network_too(shared_cluster: Cluster) -> None:
+    # Not by the test, which stays where it is: its address is somebody else's there.
+    assert "node-1" in shared_cluster.plane.kubectl("get", "nodes")
+    assert shared_cluster.plane.api.get("v1", "Node", "node-1")
+    with pytest.raises(OSError, match=r"."), socket.create_connection(("127.0.0.1", node_programs.METRICS_PORT), 1):
+        pass
