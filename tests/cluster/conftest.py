@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+
+from tests.testbed.commands import Unavailable
 
 HERE = Path(__file__).parent
 
@@ -25,6 +28,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(NODE_SECONDS))
     # A machine has one node at a time: tests with one of their own are through before the shared one is started.
     items.sort(key=_shares_a_node)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """What cannot be had on this machine skips the tests that need it, with the reason."""
+    try:
+        yield
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """The same for what a test itself asks for."""
+    try:
+        yield
+    except Unavailable as reason:
+        pytest.skip(str(reason))
 
 
 def _shares_a_node(item: pytest.Item) -> bool:

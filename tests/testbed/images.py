@@ -9,6 +9,7 @@ Layers are kept in the cache; an image that is not changed costs a second. Only 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -49,7 +50,7 @@ class Image:
 
 
 def image(name: str) -> Image:
-    """An image of dockerfiles/. Raises Unavailable when it cannot be built on this machine."""
+    """An image of dockerfiles/. Raises Unavailable where no image can be built."""
     with tempfile.TemporaryDirectory() as context:
         shutil.copytree(DEFINITIONS / name, context, dirs_exist_ok=True)
         _PREPARE.get(name, _nothing)(Path(context))
@@ -64,7 +65,9 @@ def build(
     *,
     packages: bool = False,
 ) -> Image:
-    """Build a Dockerfile on our base. Raises Unavailable with what buildah said when that fails.
+    """Build a Dockerfile on our base. Raises Unavailable where no image can be built.
+
+    An AssertionError shows what buildah said when this one cannot.
 
     With `packages`, its commands can install packages of Debian, of which an empty file in the image remains.
     """
@@ -183,6 +186,8 @@ def _storage() -> Iterator[None]:
     """buildah's storage for this process alone, with a network; what it mounts does not stay."""
     if shutil.which("buildah") is None:
         raise Unavailable("buildah is not on PATH (Debian: apt-get install buildah)")
+    if os.geteuid() != 0:
+        raise Unavailable("only root can build images here")
     with locked(cache_root() / "buildah.lock"), outside():
         try:
             yield
@@ -196,4 +201,8 @@ _BUILDAH = (
 
 
 def _buildah(*arguments: str) -> None:
-    run_client(*_BUILDAH, *arguments, seconds=BUILD_SECONDS)
+    try:
+        run_client(*_BUILDAH, *arguments, seconds=BUILD_SECONDS)
+    except Unavailable as failure:
+        # It is there: what fails is a Dockerfile of ours, which no test may be skipped for.
+        raise AssertionError(str(failure)) from None

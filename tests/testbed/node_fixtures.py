@@ -18,31 +18,33 @@ import pytest
 
 from tests.servers import eventually
 from tests.testbed import node
-from tests.testbed.commands import Unavailable
 from tests.testbed.fixtures import BUILT_FOR, need
 from tests.testbed.node import Cluster
 
-BUILT_FOR["shared_cluster"] = node.PROGRAMS
+# Nothing is built for tests that are skipped.
+BUILT_FOR["node_folder"] = node.PROGRAMS if node.why_not() is None else ()
 
 GONE_SECONDS = 60.0
 """Longest wait for a namespace to be gone; pods that do not take SIGTERM have 30 s of grace."""
 
 
 @pytest.fixture(scope="session")
-def shared_cluster() -> Iterator[Cluster]:
-    """A cluster of this process; tests take `cluster`."""
+def node_folder() -> Iterator[Path]:
+    """A folder for nodes, with all of their programs there; for tests that have a node of their own."""
     if reason := node.why_not():
         pytest.skip(reason)
     need(*node.PROGRAMS)
     # The folders of pytest have long names, and the path of a socket may have 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="tusfleet-node-"))
-    try:
-        with node.cluster(folder) as found:
-            yield found
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(node_folder: Path) -> Iterator[Cluster]:
+    """A cluster of this process; tests take `cluster`."""
+    with node.cluster(node_folder / "shared") as found:
+        yield found
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,6 @@ from tests.cluster.testbed.machine import left_over, machine
 from tests.cluster.testbed.pods import web
 from tests.servers import eventually
 from tests.testbed import node
-from tests.testbed.fixtures import need
 from tests.testbed.images import image
 
 # It has a node of its own, hence comes before those that share one.
@@ -41,16 +38,11 @@ with cluster(Path(sys.argv[1])) as found:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short name."""
-    if reason := node.why_not():
-        pytest.skip(reason)
-    need(*node.PROGRAMS)
+def folder(node_folder: Path) -> Path:
+    """A folder of this test, with images made before anything is compared."""
     image("pause")
     image("client")
-    made = Path(tempfile.mkdtemp(prefix="tusfleet-node-"))
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=node_folder, prefix=""))
 
 
 def run_pods(cluster: node.Cluster) -> None:
