@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from tests.failure.aftermath import complaints
 from tests.failure.client import ask, metrics
@@ -26,7 +27,7 @@ CLEAN_SECONDS = 30.0
 PAUSE_SECONDS = 0.1
 """Between two tries of one upload."""
 
-KEPT = 1000
+PAGE = 1000
 """Uploads in one page of a list."""
 
 
@@ -110,12 +111,16 @@ def end_unknown(ground: Ground, alive: set[str], lost: dict[str, tuple[Source, .
 
 
 def _listed(ground: Ground) -> list[Any]:
-    answer = ask(ground.gateways[0], "GET", f"/api/v1/uploads?limit={KEPT}")
-    assert answer.status == 200, answer
-    page = answer.json()
-    assert page["cursor"] is None, f"more than {KEPT} uploads"
-    found: list[Any] = page["uploads"]
-    return found
+    found: list[Any] = []
+    cursor = ""
+    while True:
+        answer = ask(ground.gateways[0], "GET", f"/api/v1/uploads?limit={PAGE}{cursor}")
+        assert answer.status == 200, answer
+        page = answer.json()
+        found += page["uploads"]
+        if page["cursor"] is None:
+            return found
+        cursor = f"&cursor={quote(page['cursor'])}"
 
 
 def nothing_left(ground: Ground, clients: list[Client], janitor: Server) -> None:
