@@ -1,11 +1,11 @@
-"""The alerts of one TusServer: what is measured, when it is worth a person, and where it is told what to do."""
+"""The alerts of a TusServer and of the operator: what is measured, when it is worth a person, and what to do then."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 SELECTOR = "SELECTOR"
-"""Stands in expressions for the labels that select the pods of one TusServer."""
+"""Stands in expressions for the labels that select the pods of one TusServer, or those of the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +100,53 @@ ALERTS = (
         "no-janitor",
     ),
 )
+"""Those of one TusServer."""
+
+OF_OPERATOR = (
+    Alert(
+        "TusfleetOperatorAway",
+        "sum(tusfleet_operator_leader{SELECTOR}) < 1 or absent(tusfleet_operator_leader{SELECTOR})",
+        "5m",
+        "warning",
+        "No operator works",
+        "Uploads go on, and nothing is repaired, changed or told in the status of any TusServer.",
+        "operator-away",
+    ),
+    Alert(
+        "TusfleetOperatorBehind",
+        "max(tusfleet_operator_queue_oldest_seconds{SELECTOR}) > 120",
+        "5m",
+        "warning",
+        "TusServers wait for the operator",
+        "For {{ $value | humanizeDuration }} a TusServer has been waiting: the API server is slow to answer.",
+        "operator-behind",
+    ),
+    Alert(
+        "TusfleetOperatorFailing",
+        'sum(increase(tusfleet_operator_reconciliations_total{SELECTOR,outcome="failed"}[15m])) > 0',
+        "0m",
+        "warning",
+        "The operator has a defect",
+        "{{ $value }} looks at TusServers ended with an error that nobody had thought of.",
+        "operator-failing",
+    ),
+    Alert(
+        "TusfleetOperatorBlind",
+        "max(tusfleet_operator_watch_age_seconds{SELECTOR}) > 1200",
+        "5m",
+        "warning",
+        "The operator does not see the cluster",
+        "For {{ $value | humanizeDuration }} neither a watch nor a list has told an operator anything.",
+        "operator-blind",
+    ),
+    Alert(
+        "TusfleetServerNotReady",
+        'max by (namespace, tusserver) (tusfleet_operator_tusserver_condition{SELECTOR,type="Ready"}) == 0',
+        "10m",
+        "critical",
+        "A TusServer takes no uploads",
+        "{{ $labels.tusserver }} in {{ $labels.namespace }} is not ready; `kubectl describe tusserver` says why.",
+        "tusserver-not-ready",
+    ),
+)
+"""Those of the operator; the chart has them."""

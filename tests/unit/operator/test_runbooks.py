@@ -8,25 +8,28 @@ from pathlib import Path
 import pytest
 
 from tusfleet.observability.metrics import Metrics
-from tusfleet_operator.alerts import ALERTS, Alert
+from tusfleet_operator.alerts import ALERTS, OF_OPERATOR, Alert
+from tusfleet_operator.metrics import Metrics as OperatorMetrics
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = ROOT / "docs" / "runbooks"
+
+EVERY = (*ALERTS, *OF_OPERATOR)
 
 _METRIC = re.compile(r"\btusfleet_[a-z_]+")
 
 
 @pytest.fixture(scope="module")
 def known() -> set[str]:
-    """Every metric of gateways and janitors, as it is written in queries."""
+    """Every metric of gateways, janitors and operators, as it is written in queries."""
     names = set()
-    for family in Metrics().registry.collect():
+    for family in [*Metrics().registry.collect(), *OperatorMetrics("0").registry.collect()]:
         endings = {"counter": ("_total",), "histogram": ("", "_count", "_sum", "_bucket")}.get(family.type, ("",))
         names |= {family.name + ending for ending in endings}
     return names
 
 
-@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+@pytest.mark.parametrize("alert", EVERY, ids=lambda alert: alert.name)
 def test_an_alert_has_a_page_that_says_what_to_do(alert: Alert) -> None:
     page = (ROOT / alert.runbook).read_text(encoding="utf-8")
     assert page.startswith(f"# {alert.name}\n")
@@ -38,13 +41,13 @@ def test_an_alert_has_a_page_that_says_what_to_do(alert: Alert) -> None:
     )
 
 
-@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+@pytest.mark.parametrize("alert", EVERY, ids=lambda alert: alert.name)
 def test_an_alert_is_about_metrics_that_there_are(alert: Alert, known: set[str]) -> None:
     assert set(_METRIC.findall(alert.expression)) <= known
 
 
 def test_pages_are_about_alerts_and_metrics_that_there_are(known: set[str]) -> None:
-    alerts = {alert.page for alert in ALERTS}
+    alerts = {alert.page for alert in EVERY}
     for page in PAGES.glob("*.md"):
         assert page.stem in alerts | {"README"}
         told = set(_METRIC.findall(page.read_text(encoding="utf-8")))
