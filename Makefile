@@ -74,6 +74,7 @@ lint: $(VENV)/.ready-to-develop ## Check style, types, imports between rooms, fi
 	@$(BIN)/python -m scripts.crd --check
 	@$(BIN)/python -m scripts.rbac --check
 	@$(BIN)/python -m scripts.tusserver_docs --check
+	@$(BIN)/python -m scripts.charts --check
 	@$(BIN)/python -m scripts.forbidden_text
 
 fmt: $(VENV)/.ready-to-develop ## Format the code, apply safe fixes, write the files anew that are written from others
@@ -84,6 +85,7 @@ fmt: $(VENV)/.ready-to-develop ## Format the code, apply safe fixes, write the f
 	@$(BIN)/python -m scripts.crd
 	@$(BIN)/python -m scripts.rbac
 	@$(BIN)/python -m scripts.tusserver_docs
+	@$(BIN)/python -m scripts.charts
 
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS)
 lock: ## Pin every version with its hashes from pyproject.toml; ARGS=--upgrade takes newer ones
