@@ -1,0 +1,52 @@
+"""A cluster with the operator from its chart, Redis and MinIO, and a TusServer that takes uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.story import stores
+from tests.cluster.story.site import ROOT, Site
+from tests.servers import eventually
+from tests.testbed.images import build
+from tests.testbed.kube_tools import run_tool
+from tests.testbed.node import Cluster
+
+INSTALL_SECONDS = 300.0
+
+
+@pytest.fixture(scope="session")
+def operated(shared_cluster: Cluster) -> Cluster:
+    """The cluster with the operator in it, installed as a person would."""
+    with shared_cluster.network.entered():
+        shared_cluster.load(
+            *(build(f"localhost/{name}:dev", ROOT, ROOT / folder / "Dockerfile") for name, folder in IMAGES.items())
+        )
+        run_tool(
+            shared_cluster.plane.admin, "helm4", "install", "tusfleet-operator", str(ROOT / "charts/tusfleet-operator"),
+            "--namespace", NAMESPACE, "--create-namespace",
+            "--set", "image.repository=localhost/tusfleet-operator,image.tag=dev,image.pullPolicy=Never",
+            "--set", "gatewayImage.repository=localhost/tusfleet,gatewayImage.tag=dev",
+            "--wait", "--timeout", "240s", seconds=INSTALL_SECONDS,
+        )  # fmt: skip
+    return shared_cluster
+
+
+IMAGES = {"tusfleet": "services", "tusfleet-operator": "operator"}
+NAMESPACE = "tusfleet-system"
+
+
+@pytest.fixture
+def site(operated: Cluster, cluster: Cluster, cluster_home: str, tmp_path: Path) -> Iterator[Site]:
+    """A restricted namespace with a TusServer that is ready; its stores are in a namespace of theirs."""
+    api = cluster.plane.api
+    home = cluster.plane.namespace("stores")
+    bucket = stores.make(cluster, home)
+    found = Site(cluster, cluster_home, home, bucket, tmp_path)
+    found.make()
+    yield found
+    api.delete("tusfleet.dev/v1alpha1", "TusServer", "uploads", cluster_home)
+    api.delete("v1", "Namespace", home)
+    eventually(lambda: api.get("v1", "Namespace", home) is None, 120)
