@@ -8,9 +8,9 @@ import time
 import urllib.error
 import urllib.request
 
-PORT = 8081
+PORT = int(os.environ.get("OPERATOR_PORT", "8081"))
 LEADER = "tusfleet_operator_leader 1.0"
-PATIENCE = 120.0
+PATIENCE = float(os.environ.get("PATIENCE", "120"))
 
 
 def pages() -> list[str]:

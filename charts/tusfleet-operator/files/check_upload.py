@@ -17,22 +17,29 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def tusfleet(command: str, *arguments: str) -> str:
+    """What a command prints; raises SystemExit when it fails."""
+    done = subprocess.run([TUSFLEET, command, *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"`tusfleet {command}` failed, and said why above.")
+    return done.stdout
+
+
 def upload_and_compare() -> None:
-    """Raises SystemExit when the bytes that come back are others, CalledProcessError when they do not come at all."""
+    """Raises SystemExit when the bytes that come back are others, or do not come at all."""
     sent, received = FOLDER / "sent.bin", FOLDER / "received.bin"
     sent.write_bytes(os.urandom(SIZE))
-    said = subprocess.run([TUSFLEET, "upload", "--quiet", str(sent)], check=True, stdout=subprocess.PIPE, text=True)
-    url = said.stdout.split()[-1]
+    url = tusfleet("upload", "--quiet", str(sent)).split()[-1]
     print(f"Uploaded {SIZE} bytes: {url}")
     if os.environ.get("DOWNLOADS") == "off":
-        info = subprocess.run([TUSFLEET, "info", url], check=True, stdout=subprocess.PIPE, text=True).stdout
-        print(f"{info}Downloads are off: the server says that it has them, which nothing here can compare.")
+        print(tusfleet("info", url))
+        print("Downloads are off: the server says that it has all bytes, which nothing here can compare.")
     else:
-        subprocess.run([TUSFLEET, "download", "--quiet", url, "-o", str(received)], check=True)
+        tusfleet("download", "--quiet", url, "-o", str(received))
         if digest(sent) != digest(received):
             raise SystemExit(f"{url} came back with other bytes than were sent.")
         print(f"They came back as they were, SHA-256 {digest(received)}")
-    subprocess.run([TUSFLEET, "terminate", url], check=True)
+    tusfleet("terminate", url)
 
 
 upload_and_compare()
