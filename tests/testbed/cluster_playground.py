@@ -22,6 +22,7 @@ from tests.testbed.images import build, image
 from tests.testbed.node import Cluster
 from tests.testbed.processes import PROC
 from tests.testbed.programs import built_program
+from tests.testbed.takedown import last_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +51,7 @@ OURS = {"localhost/tusfleet:dev": "services/Dockerfile", "localhost/tusfleet-ope
 def up() -> None:
     """Start a keeper, unless there is one, and wait until its cluster stands."""
     if _keeper() is None:
-        shutil.rmtree(FOLDER, ignore_errors=True)
+        _clear()
         FOLDER.mkdir(mode=0o700)
         LOG.parent.mkdir(parents=True, exist_ok=True)
         with LOG.open("wb") as log:
@@ -81,8 +82,7 @@ def _wait_until_it_stands(keeper: subprocess.Popen[bytes]) -> None:
 def keep() -> None:
     """Have a cluster until SIGTERM."""
     ended = threading.Event()
-    # An exception in the main thread, so that a start that is under way ends too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _end)
     try:
         with node.cluster(FOLDER) as cluster:
             _load(cluster)
@@ -95,6 +95,12 @@ def keep() -> None:
         raise SystemExit(1) from None
     finally:
         shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def _end(*_: object) -> None:
+    """End the main thread wherever it is, also in a start that is under way; but only once."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def _load(cluster: Cluster) -> None:
@@ -149,9 +155,15 @@ def down() -> None:
             if time.monotonic() > deadline:
                 raise SystemExit(f"The cluster did not end within {DOWN_SECONDS:.0f} s; see {LOG}")
             time.sleep(0.1)
-    elif (FOLDER / "will.json").exists():
-        subprocess.run([sys.executable, "-m", "tests.testbed.takedown", str(FOLDER)], cwd=ROOT, check=True)
+    _clear()
     print("No cluster stands.")
+
+
+def _clear() -> None:
+    """Remove what a keeper left that died, and whose last command did not run either."""
+    if (FOLDER / "will.json").exists():
+        subprocess.run(last_command(FOLDER), cwd=ROOT, check=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 def _keeper() -> int | None:

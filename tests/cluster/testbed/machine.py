@@ -1,6 +1,6 @@
 """What a machine has of the things that a node makes: to be compared before and after.
 
-Builds of images by others, which come and go beside the tests, are left out.
+Builds of images and control planes without a node, which come and go beside the tests, are left out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from tests.testbed.netns import NAMES
 from tests.testbed.node import PROGRAMS
 from tests.testbed.processes import PROC
 from tests.testbed.takedown import CGROUPS, OUTSIDE, mounts
+
+NODE_FOLDERS = "/tusfleet-"
+"""How the folders of nodes begin."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,16 @@ def _processes() -> list[str]:
     found = []
     for folder in PROC.glob("[0-9]*"):
         with suppress(OSError):
-            strange = any((folder / "ns" / kind).readlink() != own for kind, own in ours.items())
-            if strange and str(STORAGE) in (folder / "mountinfo").read_text(errors="replace"):
-                continue
-            if strange or str((folder / "exe").readlink()).startswith(programs):
-                found.append(f"{folder.name} {(folder / 'cmdline').read_text(errors='replace')}")
+            command = (folder / "cmdline").read_text(errors="replace")
+            is_program = str((folder / "exe").readlink()).startswith(programs) and NODE_FOLDERS in command
+            if is_program or (_is_elsewhere(folder, ours) and not _builds_images(folder)):
+                found.append(f"{folder.name} {command}")
     return found
+
+
+def _is_elsewhere(folder: Path, ours: dict[str, Path]) -> bool:
+    return any((folder / "ns" / kind).readlink() != own for kind, own in ours.items())
+
+
+def _builds_images(folder: Path) -> bool:
+    return str(STORAGE) in (folder / "mountinfo").read_text(errors="replace")
