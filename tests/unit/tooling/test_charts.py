@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from scripts import chart_schema, charts, dashboards
 from scripts.chart_readme import undescribed, values
 from tusfleet.observability.metrics import Metrics
+from tusfleet_operator.alerts import OF_OPERATOR, SELECTOR
 from tusfleet_operator.metrics import Metrics as OperatorMetrics
 
 _METRIC = re.compile(r"\btusfleet_[a-z0-9_]+")
@@ -50,6 +55,24 @@ def test_panels_of_a_dashboard_do_not_lie_on_each_other(name: str) -> None:
     assert len(set(cells)) == len(cells)
     assert max(x for x, _ in cells) < 24
     assert all(target["expr"].count("SELECTOR") == 0 for panel in board["panels"] for target in panel["targets"])
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian package prometheus)")
+def test_prometheus_takes_the_queries_and_the_alerts_about_the_operator(tmp_path: Path) -> None:
+    queries = [
+        {"record": f"{name}:{panel['id']}:{target['refId']}", "expr": target["expr"]}
+        for name, (board, _) in BOARDS.items()
+        for panel in board["panels"]
+        for target in panel["targets"]
+    ]
+    alerts = [
+        {"alert": alert.name, "expr": alert.expression.replace(SELECTOR, 'service="a"'), "for": alert.lasts}
+        for alert in OF_OPERATOR
+    ]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": [*queries, *alerts]}]}), encoding="utf-8")
+    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_value_has_its_description_and_default() -> None:
