@@ -148,8 +148,7 @@ def configure_logs(*, json_lines: bool, level: str) -> None:
     handler.setFormatter(JsonLines() if json_lines else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
-    logging.getLogger("kopf").addFilter(_worth_telling)
-    logging.getLogger("kopf._core.reactor.running").addFilter(_worth_telling)
+    handler.addFilter(_worth_telling)
 
 
 class JsonLines(logging.Formatter):
@@ -168,8 +167,12 @@ class JsonLines(logging.Formatter):
 
 
 def _worth_telling(record: logging.LogRecord) -> bool:
-    # It runs in a thread, and we take care of signals.
-    return "OS signals are ignored" not in record.getMessage()
+    if record.name.startswith("kopf"):
+        # Why a watch ended stands in the message; where in kopf that was noticed helps nobody.
+        record.exc_info = record.exc_text = None
+        # It runs in a thread, and we take care of signals.
+        return "OS signals are ignored" not in record.getMessage()
+    return True
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The calls that the operator makes: kopf watches, and has no server-side apply.
 
-A call is made once: what fails is thrown to the queue, which knows when to try again. Only credentials that are refused
-are read anew, once.
+What fails for a moment is tried again at once, twice; then it is thrown to the queue, which knows when to try again.
+Credentials that are refused are read anew; and while the server asks for time, all calls wait but those for the Lease.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 import kopf
 
-from tusfleet_operator.cluster.failures import ApiFailure, NotFound, failure, unanswered
-from tusfleet_operator.cluster.kinds import Kind, Object
+from tusfleet_operator.cluster.failures import NO_CREDENTIALS, ApiFailure, NotFound, failure, unanswered
+from tusfleet_operator.cluster.kinds import LEASE, Kind, Object
 
 PAGE = 500
 """Objects of one page of a list."""
@@ -32,6 +32,12 @@ CONNECTIONS = 16
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON = "application/json"
+QUICK_PAUSES = (0.05, 0.25)
+"""Seconds before a call that failed for a moment is made again: a connection was closed, a server restarts."""
+
+LONGEST_WAIT = 30.0
+"""Seconds that a server may ask for at once."""
+
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -53,6 +59,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
         self._access: _Access | None = None
         self._logging_in = asyncio.Lock()
+        self._not_before = 0.0
 
     async def __aenter__(self) -> Client:
         self._session = aiohttp.ClientSession(
@@ -134,50 +141,58 @@ class Client:
         content_type: str = JSON,
         accept: str = JSON,
     ) -> dict[str, Any]:
-        """One call.
+        """One call. All of them may be made twice: what was done already changes nothing, or conflicts.
 
         Raises:
             ApiFailure: it did not succeed.
         """
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Accept": accept, **({"Content-Type": content_type} if data is not None else {})}
+        asked = _Call(method, path, parameters or {}, data, headers)
+        for pause in QUICK_PAUSES:
+            try:
+                return await self._let_through(asked)
+            except ApiFailure as error:
+                if not error.fleeting:
+                    raise
+            await asyncio.sleep(pause)
+        return await self._let_through(asked)
+
+    async def _let_through(self, asked: _Call) -> dict[str, Any]:
+        if LEASE.api_path not in asked.path:
+            # Who cannot renew its Lease gives the work up, and another one would ask for as much.
+            await asyncio.sleep(self._not_before - asyncio.get_running_loop().time())
         access = await self._let_in()
         try:
-            return await self._once(access, method, path, parameters, body, content_type, accept)
+            return await self._once(access, asked)
         except ApiFailure as error:
             if error.status != 401:
                 raise
-        access = await self._let_in(refused=access)
-        return await self._once(access, method, path, parameters, body, content_type, accept)
+        return await self._once(await self._let_in(refused=access), asked)
 
-    async def _once(
-        self,
-        access: _Access,
-        method: str,
-        path: str,
-        parameters: Mapping[str, str] | None,
-        body: Object | None,
-        content_type: str,
-        accept: str,
-    ) -> dict[str, Any]:
+    async def _once(self, access: _Access, asked: _Call) -> dict[str, Any]:
         assert self._session is not None, "it is used as a context"
-        data = None if body is None else json.dumps(body).encode()
-        headers = {**access.headers, "Accept": accept, **({"Content-Type": content_type} if data is not None else {})}
         try:
             async with self._session.request(
-                method,
-                access.server + path,
-                params=parameters,
-                data=data,
-                headers=headers,
+                asked.method,
+                access.server + asked.path,
+                params=asked.parameters,
+                data=asked.data,
+                headers={**access.headers, **asked.headers},
                 ssl=access.context,
                 proxy=access.proxy,
             ) as got:
                 text = await got.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._observe(method, 0)
+            self._observe(asked.method, 0)
             raise unanswered(error) from error
-        self._observe(method, got.status)
+        self._observe(asked.method, got.status)
         if got.status >= 400:
-            raise _failure(got.status, text, got.headers.get("Retry-After"))
+            refused = _failure(got.status, text, got.headers.get("Retry-After"))
+            if refused.retry_after is not None:
+                until = asyncio.get_running_loop().time() + min(refused.retry_after, LONGEST_WAIT)
+                self._not_before = max(self._not_before, until)
+            raise refused
         found: dict[str, Any] = json.loads(text)
         return found
 
@@ -190,8 +205,19 @@ class Client:
                     self._access = await asyncio.to_thread(_Access.of, self._login)
                 except (kopf.LoginError, OSError) as error:
                     told = f"There are no credentials for the API server: {error}"
-                    raise ApiFailure(401, "Unauthorized", told) from error
+                    raise ApiFailure(401, NO_CREDENTIALS, told) from error
             return self._access
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is asked."""
+
+    method: str
+    path: str
+    parameters: Mapping[str, str]
+    data: bytes | None
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+TIMEOUT = "Timeout"
+NO_CREDENTIALS = "NoCredentials"
+
+_FLEETING = frozenset({0, 500, 502, 503, 504})
+
 
 class ApiFailure(Exception):
     """A call that did not succeed.
@@ -24,6 +29,11 @@ class ApiFailure(Exception):
     def passing(self) -> bool:
         """Whether the same call may succeed later without anybody's help."""
         return self.status == 0 or self.status >= 500 or self.status in {401, 408, 409, 410, 429}
+
+    @property
+    def fleeting(self) -> bool:
+        """Whether it may succeed at once; not when it took long to fail, or when the server asks for time."""
+        return self.reason not in {TIMEOUT, NO_CREDENTIALS} and self.status in _FLEETING and self.retry_after is None
 
 
 class NotFound(ApiFailure):
@@ -50,5 +60,6 @@ def failure(status: int, reason: str, message: str, retry_after: float | None = 
 
 def unanswered(error: BaseException) -> ApiFailure:
     """The failure of a call that was not answered."""
-    told = str(error) or error.__class__.__name__
-    return ApiFailure(0, "NoAnswer", f"The API server does not answer: {told}")
+    if isinstance(error, TimeoutError):
+        return ApiFailure(0, TIMEOUT, "The API server does not answer in time")
+    return ApiFailure(0, "NoAnswer", f"The API server does not answer: {str(error) or error.__class__.__name__}")

@@ -103,7 +103,9 @@ class Informer:
     ) -> None:
         reason = "kopf has stopped"
         try:
-            asyncio.run(watch(kinds, self._namespaces, self._login, deliver, stop))
+            with asyncio.Runner() as runner:
+                runner.get_loop().set_exception_handler(_left_over)
+                runner.run(watch(kinds, self._namespaces, self._login, deliver, stop))
         except Exception as error:  # noqa: BLE001 - whatever it was, watching goes on
             reason = f"{error.__class__.__name__}: {error}"
 
@@ -113,6 +115,11 @@ class Informer:
 
         if not stop.is_set():
             loop.call_soon_threadsafe(tell)
+
+
+def _left_over(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Of errors in several tasks of kopf's at once it raises the first; the others are the same as a rule."""
+    logger.debug("Beside the end of watching: %s", context.get("exception") or context.get("message"))
 
 
 async def watch(

@@ -53,14 +53,20 @@ class Leadership:
         self._now = now
         self._turned = turned
         self._seen: tuple[str, float] = ("", 0.0)
+        self._turn: int | None = None
 
-    async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work whenever the Lease is ours, until cancelled; the Lease is given back then."""
+    async def lead(self, work: Callable[[bool], Awaitable[None]]) -> None:
+        """Do the work whenever the Lease is ours, until cancelled; the Lease is given back then.
+
+        Parameters:
+            work: told whether somebody else may have done it since we did.
+        """
         while True:
+            before = self._turn
             await self._acquire()
             logger.info("This operator leads: it holds the lease %s/%s", *self._place)
             self._turned(True)
-            working = asyncio.ensure_future(work())
+            working = asyncio.ensure_future(work(self._turn != before))
             try:
                 await self._hold(working)
             finally:
@@ -106,14 +112,17 @@ class Leadership:
         """Take or renew the Lease; whether it is ours now."""
         found = await self._client.get(LEASE, *self._place)
         if found is None:
-            await self._client.create(LEASE, self._place[0], self._body(None))
+            self._keep(await self._client.create(LEASE, self._place[0], self._body(None)))
             return True
         spec = found.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         if holder not in {"", self._identity} and not self._ran_out(found, spec):
             return False
-        await self._client.replace(LEASE, self._body(found))
+        self._keep(await self._client.replace(LEASE, self._body(found)))
         return True
+
+    def _keep(self, written: Object) -> None:
+        self._turn = written["spec"]["leaseTransitions"]
 
     def _ran_out(self, found: Object, spec: dict[str, Any]) -> bool:
         time, version = asyncio.get_running_loop().time(), found["metadata"]["resourceVersion"]
@@ -126,8 +135,10 @@ class Leadership:
         spec = dict((before or {}).get("spec") or {})
         stamp = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         holder = self._identity if holder is None else holder
-        if spec.get("holderIdentity") != holder:
-            changes = spec.get("leaseTransitions", 0) + (1 if spec.get("holderIdentity") and holder else 0)
+        if holder and spec.get("holderIdentity") != holder:
+            # One that we gave back and take again has had no other holder if nobody counted.
+            is_ours = spec.get("leaseTransitions") == self._turn and not spec.get("holderIdentity")
+            changes = spec.get("leaseTransitions", 0) + (0 if is_ours else 1)
             spec |= {"acquireTime": stamp, "leaseTransitions": changes}
         spec |= {"holderIdentity": holder, "renewTime": stamp, "leaseDurationSeconds": int(LEASE_SECONDS)}
         metadata = {"name": name, "namespace": namespace} if before is None else before["metadata"]

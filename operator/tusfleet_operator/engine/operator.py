@@ -162,9 +162,10 @@ class Operator:
                 logger.error("The operator lacks a right: %s; see the chart's RBAC", sentence)
             await asyncio.sleep(RIGHTS_PAUSE)
 
-    async def _work(self) -> None:
-        """What the leader does."""
-        self._memory.clear()
+    async def _work(self, anew: bool) -> None:
+        """What the leader does; `anew` when another one may have done it meanwhile."""
+        if anew:
+            self._memory.clear()
         self._look_at_all()
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._config.workers):
@@ -185,6 +186,9 @@ class Operator:
                 async with asyncio.timeout(LONGEST_LOOK):
                     again = await reconcile(self._tools, key)
         except ApiFailure as error:
+            if self._tools.applier.progressed(key):
+                # It gets on, if only step by step: a pause that grew with each step would be no help.
+                self._queue.succeeded(key)
             pause = self._queue.retry(key, error.retry_after)
             self._metrics.reconciliations.labels("again").inc()
             level = logging.INFO if self._queue.failures(key) < 3 else logging.WARNING

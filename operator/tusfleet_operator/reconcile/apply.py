@@ -10,7 +10,7 @@ from tusfleet_operator.builders import Manifest, gateway, settings
 from tusfleet_operator.cluster.client import Client
 from tusfleet_operator.cluster.failures import ApiFailure, Conflict, Invalid
 from tusfleet_operator.cluster.kinds import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, Kind, Object, kind_of
-from tusfleet_operator.engine.store import DELETED, Name, Store, name_of, version_of
+from tusfleet_operator.engine.store import DELETED, Name, Store, name_of, owner_of, version_of
 from tusfleet_operator.reconcile import troubles
 from tusfleet_operator.reconcile.conditions import settled
 from tusfleet_operator.reconcile.memory import Memory
@@ -36,6 +36,13 @@ class Applier:
         self._store = store
         self._memory = memory
         self._repaired = repaired
+        self._progress: set[Name] = set()
+
+    def progressed(self, server: Name) -> bool:
+        """Whether anything was written for a TusServer since this was asked before."""
+        found = server in self._progress
+        self._progress.discard(server)
+        return found
 
     async def live(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """An object as it is: as it was seen, or else as the API server has it. Others than ours are not watched."""
@@ -123,6 +130,7 @@ class Applier:
                 return Trouble(troubles.FOREIGN_OBJECT, _foreign(kind, name))
             told = f"The API server refuses {kind.kind} {name[0]}/{name[1]}: {error.message}"
             return Trouble(troubles.REFUSED, told)
+        self._progress.add((name[0], owner_of(body) or name[1]))
         if drifted:
             self._repaired(kind)
         self._store.seen(kind, None, body)

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from tusfleet_operator.cluster.client import Client
-from tusfleet_operator.cluster.failures import ApiFailure, Conflict, Forbidden, NotFound
+from tusfleet_operator.cluster.failures import ApiFailure, Conflict, Forbidden, Invalid, NotFound
 from tusfleet_operator.cluster.kinds import DEPLOYMENT, LEASE, SECRET
 
 pytestmark = pytest.mark.anyio
@@ -137,6 +137,7 @@ async def test_too_many_requests_are_told_with_the_time_to_wait(
         (409, Conflict, True),
         (403, Forbidden, False),
         (422, ApiFailure, False),
+        (422, Invalid, False),
         (500, ApiFailure, True),
         (503, ApiFailure, True),
     ],
@@ -146,6 +147,26 @@ async def test_failures_are_told_apart(status: int, kind: type[ApiFailure], pass
         with pytest.raises(kind, match="it is so") as caught:
             await client.create(DEPLOYMENT, "apps", MANIFEST)
     assert (caught.value.reason, caught.value.passing) == ("Because", passing)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_what_fails_for_a_moment_is_tried_again_at_once(status: int) -> None:
+    async with serving(answer(status), answer(status), answer(body=MANIFEST)) as (server, client):
+        assert await client.apply(DEPLOYMENT, MANIFEST, "me", force=True) == MANIFEST
+    assert len(server.requests) == 3
+
+
+async def test_a_server_that_asks_for_time_gets_it_from_all_calls_but_those_for_the_lease() -> None:
+    async with serving(answer(503, Retry_After="1"), answer(body=MANIFEST)) as (server, client):
+        with pytest.raises(ApiFailure):
+            await client.get(DEPLOYMENT, "apps", "uploads")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await client.get(LEASE, "ops", "lease")
+        assert loop.time() - began < 0.5
+        await asyncio.gather(*(client.get(DEPLOYMENT, "apps", "uploads") for _ in range(3)))
+        assert loop.time() - began > 0.9
+    assert len(server.requests) == 5
 
 
 async def test_a_proxy_that_answers_with_a_page_is_quoted_shortly() -> None:

@@ -67,13 +67,15 @@ class Candidates:
         self.leases, self.cut = Leases(), set[str]()
         self.working = dict[str, float]()
         self.turns = list[tuple[str, bool, float]]()
+        self.anew = list[tuple[str, bool]]()
         self.tasks = dict[str, asyncio.Task[None]]()
 
     def start(self, name: str) -> None:
         def turned(leading: bool) -> None:
             self.turns.append((name, leading, virtual_time.now()))
 
-        async def work() -> None:
+        async def work(anew: bool) -> None:
+            self.anew.append((name, anew))
             assert not self.working, f"{name} works beside {self.working}"
             self.working[name] = virtual_time.now()
             try:
@@ -146,6 +148,27 @@ def test_who_is_cut_off_stops_before_another_one_begins() -> None:
         assert set(all_of_them.working) == {"b"}
         for name in ("a", "b"):
             await all_of_them.stop(name)
+
+    virtual_time.run(scenario())
+
+
+def test_who_leads_again_knows_whether_another_one_has_led_meanwhile() -> None:
+    async def scenario() -> None:
+        all_of_them = Candidates()
+        all_of_them.start("a")
+        await asyncio.sleep(1)
+        for others in ((), ("b",)):
+            for name in others:
+                all_of_them.start(name)
+            all_of_them.cut.add("a")
+            await asyncio.sleep(60)
+            all_of_them.cut.clear()
+            for name in others:
+                await all_of_them.stop(name)
+            await asyncio.sleep(60)
+            assert set(all_of_them.working) == {"a"}
+        await all_of_them.stop("a")
+        assert all_of_them.anew == [("a", True), ("a", False), ("b", True), ("a", True)]
 
     virtual_time.run(scenario())
 
