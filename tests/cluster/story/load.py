@@ -52,21 +52,21 @@ def steady_load(site: Site) -> Iterator[Seen]:
             yield seen
         finally:
             stop.set()
-        for upload in uploading:
-            seen.uploaded += upload.result()
+        for key, digest in (file for upload in uploading for file in upload.result()):
+            assert site.bucket.sha256(key) == digest, f"{key} has other bytes than were sent"
+            seen.uploaded += 1
         asking.result()
 
 
-def _upload(site: Site, number: int, stop: threading.Event) -> int:
-    count = 0
+def _upload(site: Site, number: int, stop: threading.Event) -> list[tuple[str, str]]:
+    """The keys of what was uploaded, and what it has to be; to be looked at when the bucket is well again."""
+    done: list[tuple[str, str]] = []
     with site.cluster.network.entered():
-        while not stop.is_set() or not count:
-            place = site.file(f"load-{number}-{count}", FILE_BYTES)
-            key = site.upload(place)
-            assert site.bucket.sha256(key) == sha256(place), f"{key} has other bytes than {place.name}"
+        while not stop.is_set() or not done:
+            place = site.file(f"load-{number}-{len(done)}", FILE_BYTES)
+            done.append((site.upload(place), sha256(place)))
             place.unlink()
-            count += 1
-    return count
+    return done
 
 
 def _ask(url: str, seen: Seen, stop: threading.Event) -> None:
