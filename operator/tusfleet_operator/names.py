@@ -60,6 +60,11 @@ def selector(instance: str, component: str) -> dict[str, str]:
     return {NAME: application, INSTANCE: instance, COMPONENT: component}
 
 
+def pods_of(instance: str) -> str:
+    """A label selector of all pods, and ReplicaSets, of a TusServer: they have the labels of their selectors alone."""
+    return f"{INSTANCE}={instance},{NAME} in ({APPLICATION},{REDIS_APPLICATION})"
+
+
 def labels(instance: str, component: str) -> dict[str, str]:
     """Labels of a child."""
     return {**selector(instance, component), MANAGED_BY: OPERATOR, OWNER: instance}

@@ -43,7 +43,7 @@ def status(kubectl: Kubectl, name: str | None, *, everywhere: bool) -> None:
         raise click.UsageError("Give a name, or --all-namespaces")
     else:
         body = kubectl.json("get", KIND, name)
-        pods = kubectl.json("get", "pods", "--selector", f"{names.OWNER}={name}")["items"]
+        pods = kubectl.json("get", "pods", "--selector", names.pods_of(name))["items"]
         about = f"involvedObject.kind=TusServer,involvedObject.name={name}"
         events = kubectl.json("get", "events", "--field-selector", about)["items"]
         click.echo(statuses.details(body, pods, events), nl=False)

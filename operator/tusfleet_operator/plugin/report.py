@@ -13,7 +13,7 @@ from tusfleet_operator.plugin import redaction
 from tusfleet_operator.plugin.kubectl import Kubectl
 
 CHILDREN = (
-    "configmaps,serviceaccounts,services,deployments,replicasets,horizontalpodautoscalers,poddisruptionbudgets,"
+    "configmaps,serviceaccounts,services,deployments,horizontalpodautoscalers,poddisruptionbudgets,"
     "networkpolicies,ingresses"
 )
 OPTIONAL = ("httproutes.gateway.networking.k8s.io", "servicemonitors.monitoring.coreos.com")
@@ -39,7 +39,8 @@ def _contents(kubectl: Kubectl, name: str, operator_namespace: str) -> Iterator[
     for kind in OPTIONAL:
         yield f"{kind}.json", _found(kubectl, "get", kind, "--selector", owned)
     yield "events.json", _found(kubectl, "get", "events")
-    pods = kubectl.json("get", "pods", "--selector", owned)
+    pods = kubectl.json("get", "pods", "--selector", names.pods_of(name))
+    yield "replicasets.json", _found(kubectl, "get", "replicasets", "--selector", names.pods_of(name))
     yield "pods.json", _json(pods)
     for pod in pods["items"]:
         yield from _logs(kubectl, pod["metadata"]["name"])

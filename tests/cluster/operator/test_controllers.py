@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from tests.cluster.operator.conftest import define
 from tests.cluster.operator.operators import OperatorProcess, an_operator, permit, permit_everywhere
 from tests.cluster.operator.sites import Site, named
 from tests.cluster.operator.test_changes import numbers_of_gateways
+from tests.cluster.operator.test_plugin import tus
 from tests.testbed.controlplane import ControlPlane
 from tests.testbed.fixtures import Folders
 from tests.testbed.kube_api import ApiError, KubeApi, Object
@@ -263,6 +266,24 @@ def test_a_name_that_is_used_again_at_once_gets_children_of_its_own(site: Site, 
     until(site, lambda: is_settled(site))
     until(site, lambda: {child["metadata"]["ownerReferences"][0]["uid"] for child in site.children()} == {made.uid})
     assert not before & {child["metadata"]["uid"] for child in site.children()}
+
+
+def test_kubectl_tus_shows_the_pods_of_a_tusserver(
+    controlled: ControlPlane, site: Site, standing: OperatorProcess, tmp_path: Path
+) -> None:
+    site.make({**SMALLEST, "redis": {"dev": {}}})
+    until(site, lambda: is_settled(site))
+    pods = {pod["metadata"]["name"] for pod in site.api.objects("v1", "Pod", site.home)}
+    assert len(pods) == 4
+    shown = tus(controlled, site, tmp_path, "status", "uploads")
+    assert shown.returncode == 0, shown.stderr
+    assert [name for name in pods if name not in shown.stdout] == []
+    assert tus(controlled, site, tmp_path, "report", "uploads").returncode == 0
+    with zipfile.ZipFile(tmp_path / "uploads-report.zip") as file:
+        told = {name: json.loads(file.read(name)) for name in ("pods.json", "replicasets.json", "children.json")}
+    assert {pod["metadata"]["name"] for pod in told["pods.json"]["items"]} == pods
+    assert len(told["replicasets.json"]["items"]) == 3
+    assert len(told["children.json"]["items"]) == len(site.children())
 
 
 def test_kubectl_waits_for_it(controlled: ControlPlane, site: Site, standing: OperatorProcess) -> None:
