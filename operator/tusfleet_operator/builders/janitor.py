@@ -13,6 +13,11 @@ GRACE = 30
 USUAL_RESOURCES: Manifest = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
 
 
+def name(server: TusServer) -> str:
+    """The name of the Deployment."""
+    return f"{server.name}-janitor"
+
+
 def build(server: TusServer, observed: Observed) -> list[Manifest]:
     """The Deployment; one, also for no janitors at all."""
     given = server.spec.janitor
@@ -33,7 +38,7 @@ def build(server: TusServer, observed: Observed) -> list[Manifest]:
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": metadata(server, f"{server.name}-janitor", names.JANITOR),
+            "metadata": metadata(server, name(server), names.JANITOR),
             "spec": {
                 "replicas": given.replicas,
                 # Nobody waits for a janitor: the old one may be gone before the new one has come.

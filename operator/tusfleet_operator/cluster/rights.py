@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -67,11 +66,9 @@ async def missing(client: Client, namespaces: Sequence[str] | None, own: str) ->
     Raises:
         ApiFailure: the API server could not be asked.
     """
-    asked = list(_reviews(namespaces, own))
-    answers = await asyncio.gather(*(_may(client, *review) for review in asked))
     refused: dict[str, list[str]] = {}
-    for (right, verb, namespace), may in zip(asked, answers, strict=True):
-        if not may:
+    for right, verb, namespace in _reviews(namespaces, own):
+        if not await _may(client, right, verb, namespace):
             where = f"in the namespace {namespace}" if namespace else "in all namespaces"
             group = f" ({right.kind.group})" if right.kind.group else ""
             refused.setdefault(f"{right.resource}{group} {where}", []).append(verb)

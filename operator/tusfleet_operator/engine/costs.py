@@ -15,7 +15,7 @@ from tusfleet_operator.cluster.client import Client
 from tusfleet_operator.cluster.failures import ApiFailure
 from tusfleet_operator.cluster.kinds import DEPLOYMENT, POD, TUSSERVER, Object
 from tusfleet_operator.cluster.pods import Pods
-from tusfleet_operator.engine.store import Store, name_of, owner_of
+from tusfleet_operator.cluster.store import Store, name_of, owner_of
 from tusfleet_operator.reconcile.conditions import settled
 
 logger = logging.getLogger(__name__)

@@ -17,19 +17,19 @@ from tusfleet_operator.cluster.failures import ApiFailure
 from tusfleet_operator.cluster.kinds import CHILDREN, TUSSERVER, Kind, Object
 from tusfleet_operator.cluster.pods import Pods
 from tusfleet_operator.cluster.rights import missing
+from tusfleet_operator.cluster.store import Name, Store, name_of, owner_of
 from tusfleet_operator.config import Config
 from tusfleet_operator.engine.costs import Costs
 from tusfleet_operator.engine.health import Health
 from tusfleet_operator.engine.informer import Informer
 from tusfleet_operator.engine.leadership import Leadership
 from tusfleet_operator.engine.queue import Key, WorkQueue
-from tusfleet_operator.engine.store import Name, Store, name_of, owner_of
 from tusfleet_operator.engine.view import View, until_it_works
 from tusfleet_operator.metrics import Metrics
 from tusfleet_operator.reconcile.apply import Applier
 from tusfleet_operator.reconcile.memory import Memory
+from tusfleet_operator.reconcile.readers import Readers
 from tusfleet_operator.reconcile.reconciler import Tools, reconcile
-from tusfleet_operator.reconcile.references import References
 from tusfleet_operator.reconcile.secrets import Secrets
 from tusfleet_operator.reconcile.telling import Teller
 
@@ -37,9 +37,6 @@ logger = logging.getLogger(__name__)
 
 LONGEST_LOOK = 120.0
 """Seconds for one look at a TusServer; then it is tried again."""
-
-PAUSE = 2.0
-"""Seconds between attempts of what must succeed before anything else can."""
 
 RIGHTS_PAUSE = 60.0
 """Seconds after which missing rights are asked for again."""
@@ -68,7 +65,7 @@ class Operator:
         self._store = Store()
         self._queue = WorkQueue(chance)
         self._memory = Memory()
-        self._references = References()
+        self._readers = Readers()
         self._client = Client(login, lambda verb, status: metrics.calls.labels(verb, str(status)).inc())
         self._pods = Pods()
         self._view = View(self._client, self._store, config.watched, self._missed)
@@ -84,7 +81,7 @@ class Operator:
                 self._client, self._store, self._memory, lambda kind: metrics.repairs.labels(kind.kind).inc()
             ),
             teller=Teller(self._client, self._store, now, self._told),
-            references=self._references,
+            readers=self._readers,
             default_image=config.image,
             served=lambda: self._view.served,
         )
@@ -99,7 +96,7 @@ class Operator:
             await stack.enter_async_context(self._client)
             await stack.enter_async_context(self._pods)
             await stack.enter_async_context(self._health.serving(self._config.port))
-            await until_it_works("The API server is waited for", self._view.discover, PAUSE)
+            await until_it_works("The API server is waited for", self._view.discover)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch(), name="watching")
                 tasks.create_task(self._list_again_and_again(), name="listing")
@@ -115,6 +112,9 @@ class Operator:
             changed = asyncio.ensure_future(self._kinds_changed.wait())
             try:
                 await asyncio.wait([watching, changed], return_when=asyncio.FIRST_COMPLETED)
+                if watching.done():
+                    # It never ends by itself but with a defect.
+                    await watching
             finally:
                 for task in (watching, changed):
                     task.cancel()
@@ -123,14 +123,15 @@ class Operator:
 
     async def _list_again_and_again(self) -> None:
         while True:
-            await until_it_works("The cluster cannot be listed", self._view.list, PAUSE)
+            # Before, or what happens while it is listed would be forgotten.
+            self._list_now.clear()
+            await until_it_works("The cluster cannot be listed", self._view.list)
             self._health.current()
             if not self._listed.is_set():
                 self._listed.set()
                 self._health.listed()
             if self._leading:
                 self._look_at_all()
-            self._list_now.clear()
             try:
                 async with asyncio.timeout(self._config.resync):
                     await self._list_now.wait()
@@ -238,7 +239,7 @@ class Operator:
         self._touch_readers(kind, (namespace, name))
 
     def _touch_readers(self, kind: Kind, name: Name) -> None:
-        for key in self._references.of(kind, *name):
+        for key in self._readers.of(kind, *name):
             self._add(key)
 
     def _add(self, key: Key) -> None:

@@ -9,7 +9,9 @@ import asyncio
 import random
 from collections import OrderedDict
 
-Key = tuple[str, str]
+from tusfleet_operator.cluster.store import Name
+
+Key = Name
 """Namespace and name of a TusServer."""
 
 FIRST_PAUSE = 0.25

@@ -10,7 +10,8 @@ from tusfleet_operator import names
 from tusfleet_operator.cluster.client import Client
 from tusfleet_operator.cluster.failures import ApiFailure, NotFound
 from tusfleet_operator.cluster.kinds import ALWAYS, OPTIONAL, SECRET, TUSSERVER, Kind, Object
-from tusfleet_operator.engine.store import REFERRED, Name, Store
+from tusfleet_operator.cluster.store import REFERRED, Name, Store
+from tusfleet_operator.engine.informer import Forever
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +65,11 @@ class View:
         Raises:
             ApiFailure: something could not be listed; what was listed before that is taken.
         """
-        await asyncio.gather(*(self._list(kind) for kind in self.watched if kind != SECRET))
-        await asyncio.gather(*(self._list_versions(kind) for kind in REFERRED))
+        for kind in self.watched:
+            if kind != SECRET:
+                await self._list(kind)
+        for kind in REFERRED:
+            await self._list_versions(kind)
 
     async def _list(self, kind: Kind) -> None:
         labels = None if kind == TUSSERVER else OURS
@@ -95,13 +99,13 @@ class View:
         return any(resource.get("name") == kind.plural for resource in answer.get("resources") or [])
 
 
-async def until_it_works(what: str, work: Callable[[], Awaitable[object]], pause: float) -> None:
+async def until_it_works(what: str, work: Callable[[], Awaitable[object]]) -> None:
     """Do something again and again until the API server lets it be done."""
-    while True:
+    for pause in Forever():
         try:
             await work()
         except ApiFailure as error:
-            logger.warning("%s: %s", what, error.message)
+            logger.warning("%s: %s; tried again in %g s", what, error.message, pause)
             await asyncio.sleep(pause)
         else:
             return

@@ -10,7 +10,7 @@ from tusfleet_operator.builders import Manifest, gateway, settings
 from tusfleet_operator.cluster.client import Client
 from tusfleet_operator.cluster.failures import ApiFailure, Conflict, Invalid
 from tusfleet_operator.cluster.kinds import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, Kind, Object, kind_of
-from tusfleet_operator.engine.store import DELETED, Name, Store, name_of, owner_of, version_of
+from tusfleet_operator.cluster.store import DELETED, Name, Store, name_of, owner_of, version_of
 from tusfleet_operator.reconcile import troubles
 from tusfleet_operator.reconcile.conditions import settled
 from tusfleet_operator.reconcile.memory import Memory

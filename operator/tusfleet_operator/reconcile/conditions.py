@@ -24,6 +24,7 @@ class Facts:
 
     Parameters:
         gateways: the Deployment as it is; None when there is none.
+        janitors: theirs.
         route: the HTTPRoute or Ingress as it is; None when there is none.
         image: what gateways are to run.
         answers: what gateways say of their stores.
@@ -31,6 +32,7 @@ class Facts:
 
     server: TusServer
     gateways: Object | None
+    janitors: Object | None
     route: Object | None
     image: str | None
     answers: Answers
@@ -134,6 +136,9 @@ def _degraded(facts: Facts) -> _Claim:
     if facts.gateways is not None and _is_stuck(facts.gateways):
         told = facts.answers.trouble or "gateways do not become ready in time; see the events and logs of their pods"
         found.append(Trouble(troubles.ROLLOUT_STUCK, told))
+    if facts.janitors is not None and _is_stuck(facts.janitors):
+        told = "janitors do not become ready in time; see the events and logs of their pods"
+        found.append(Trouble(troubles.ROLLOUT_STUCK, told, blocks=False))
     if facts.answers.failed:
         found.append(Trouble(troubles.GATEWAY_FAILED, facts.answers.failed))
     if not found:

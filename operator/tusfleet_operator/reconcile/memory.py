@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 
 from tusfleet_operator.cluster.kinds import Kind, Object
-from tusfleet_operator.engine.store import Name, name_of
+from tusfleet_operator.cluster.store import Name, name_of
 from tusfleet_operator.reconcile.ownership import applied_by
 
 

@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from tusfleet_operator import names
 from tusfleet_operator.cluster.kinds import TUSSERVER, Object
-from tusfleet_operator.engine.store import controller_of
+from tusfleet_operator.cluster.store import controller_of
 from tusfleet_operator.resource.server import TusServer
 
 

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from tusfleet_operator import names
-from tusfleet_operator.builders import Manifest, Observed, build, gateway
+from tusfleet_operator.builders import Manifest, Observed, build, gateway, janitor
 from tusfleet_operator.builders.image import image
 from tusfleet_operator.cluster.client import Client
 from tusfleet_operator.cluster.kinds import DEPLOYMENT, HTTP_ROUTE, INGRESS, OPTIONAL, TUSSERVER, Kind, Object, kind_of
 from tusfleet_operator.cluster.pods import Pods
-from tusfleet_operator.engine.queue import Key
-from tusfleet_operator.engine.store import Store
+from tusfleet_operator.cluster.store import Name, Store
 from tusfleet_operator.reconcile import gateways, troubles
 from tusfleet_operator.reconcile.apply import Applier
 from tusfleet_operator.reconcile.conditions import Facts
 from tusfleet_operator.reconcile.gateways import Answers
-from tusfleet_operator.reconcile.references import References
+from tusfleet_operator.reconcile.readers import Readers
 from tusfleet_operator.reconcile.secrets import Secrets
 from tusfleet_operator.reconcile.telling import Teller
 from tusfleet_operator.reconcile.troubles import Trouble
@@ -47,12 +46,12 @@ class Tools:
     secrets: Secrets
     applier: Applier
     teller: Teller
-    references: References
+    readers: Readers
     default_image: str
     served: Callable[[], Collection[Kind]]
 
 
-async def reconcile(tools: Tools, key: Key) -> float | None:
+async def reconcile(tools: Tools, key: Name) -> float | None:
     """Make a TusServer so; gives the seconds after which to look again although nothing happened.
 
     Raises:
@@ -61,16 +60,16 @@ async def reconcile(tools: Tools, key: Key) -> float | None:
     body = tools.store.get(TUSSERVER, *key)
     if body is None or body["metadata"].get("deletionTimestamp"):
         # Its children go with it, by the cluster's garbage collection: also while no operator runs.
-        tools.references.forget(key)
+        tools.readers.forget(key)
         return None
     try:
         server = TusServer.read(body)
         build(server, Observed(tools.default_image))
     except (InvalidServer, ValueError) as error:
-        tools.references.forget(key)
+        tools.readers.forget(key)
         await tools.teller.tell_invalid(body, Trouble(troubles.INVALID_SPEC, str(error)))
         return None
-    tools.references.remember(key, references(server.spec))
+    tools.readers.remember(key, references(server.spec))
     paused = server.annotations.get(names.PAUSED) == "true"
     found = [] if paused else await _make(tools, server, body)
     answers = await gateways.look(tools.client, tools.pods, server, _gateways(tools, server))
@@ -156,6 +155,7 @@ def _facts(
     return Facts(
         server=server,
         gateways=deployment,
+        janitors=tools.store.get(DEPLOYMENT, server.namespace, janitor.name(server)),
         route=tools.store.get(kind, server.namespace, server.name),
         image=running if paused else image(server.spec, Observed(tools.default_image, running)),
         answers=answers,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tusfleet_operator.cluster.client import Client
 from tusfleet_operator.cluster.kinds import CONFIG_MAP, SECRET, Kind, Object
-from tusfleet_operator.engine.store import Store, version_of
+from tusfleet_operator.cluster.store import Store, version_of
 from tusfleet_operator.references import Reference
 
 _Place = tuple[Kind, str, str]

@@ -11,7 +11,7 @@ from tusfleet_operator import names
 from tusfleet_operator.cluster.client import Client
 from tusfleet_operator.cluster.failures import ApiFailure
 from tusfleet_operator.cluster.kinds import EVENT, TUSSERVER, Object
-from tusfleet_operator.engine.store import Store
+from tusfleet_operator.cluster.store import Store
 from tusfleet_operator.reconcile.conditions import Facts, status
 from tusfleet_operator.reconcile.troubles import Trouble
 from tusfleet_operator.resource import status as types

@@ -25,7 +25,7 @@ def gateways(wanted: int = 2, ready: int = 2, updated: int | None = None, **coun
     return {"metadata": {"generation": 1}, "spec": {"replicas": wanted}, "status": {**counts, **counted}}
 
 
-FACTS = Facts(server(SMALLEST), gateways(), None, IMAGE, Answers(REACHABLE, REACHABLE))
+FACTS = Facts(server(SMALLEST), gateways(), gateways(1, 1), None, IMAGE, Answers(REACHABLE, REACHABLE))
 
 
 def told(facts: Facts, kind: str) -> tuple[str, str]:
@@ -103,6 +103,8 @@ def test_degraded_tells_everything_that_needs_a_person() -> None:
     assert (condition["status"], condition["reason"]) == ("True", "SecretMissing")
     assert all(words in condition["message"] for words in ("no secret", "refused", "in time", "it crashed"))
     assert told(FACTS, "Degraded") == ("False", "AsWanted")
+    assert told(replace(FACTS, janitors=stuck), "Degraded") == ("True", "RolloutStuck")
+    assert told(replace(FACTS, janitors=stuck), "Ready") == ("True", "GatewaysReady")
 
 
 def parent(kind: str, truth: str, reason: str = "Because") -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 
 from tusfleet_operator.cluster.client import Client
 from tusfleet_operator.cluster.kinds import CONFIG_MAP, SECRET, Kind
-from tusfleet_operator.engine.store import DELETED, Store
-from tusfleet_operator.reconcile.references import References
+from tusfleet_operator.cluster.store import DELETED, Store
+from tusfleet_operator.reconcile.readers import Readers
 from tusfleet_operator.reconcile.secrets import Secrets
 from tusfleet_operator.references import Reference
 
@@ -114,7 +114,7 @@ async def test_nothing_that_is_referred_to_has_no_digest() -> None:
 
 
 def test_who_reads_a_secret_is_known() -> None:
-    index = References()
+    index = Readers()
     index.remember(("apps", "a"), [ID, KEY])
     index.remember(("apps", "b"), [ID, CA])
     index.remember(("elsewhere", "c"), [ID])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tusfleet_operator.cluster.kinds import CONFIG_MAP, DEPLOYMENT, SECRET, TUSSERVER, Kind
-from tusfleet_operator.engine.store import DELETED, Store, owner_of
+from tusfleet_operator.cluster.store import DELETED, Store, owner_of
 
 LABELS = {"app.kubernetes.io/managed-by": "tusfleet-operator", "tusfleet.dev/tusserver": "uploads"}
 
