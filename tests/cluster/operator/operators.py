@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -42,7 +43,9 @@ class OperatorProcess(Program):
             "--identity", "operator-0", "--port", str(port), "--resync", "5", "--discovery", "1",
             "--log-format", "text", *flags,
         ]  # fmt: skip
-        environment = {"KUBECONFIG": str(access.kubeconfig)}
+        # What the coverage of subprocesses needs comes from the environment, of which a program gets little otherwise.
+        measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        environment = {**measured, "KUBECONFIG": str(access.kubeconfig)}
         super().__init__(f"operator-{port}", command, folder, ready=self.leads, environment=environment)
 
     def leads(self) -> bool:
