@@ -17,6 +17,7 @@ from tests.kits.datastore import some_bytes
 from tests.testbed.faults import S3Proxy
 from tests.testbed.s3 import Bucket
 from tests.testbed.s3_faults import LoseReply, Refuse
+from tusfleet.datastores.s3.client import S3Client
 from tusfleet.datastores.s3.copying import Copying
 from tusfleet.datastores.s3.leftovers import free, leftovers
 from tusfleet.datastores.s3.means import Means
@@ -172,6 +173,39 @@ async def test_partials_that_were_sent_in_parts_are_joined_by_the_store(
         assert bucket.multipart_uploads() == []
         with pytest.raises(DataLost):
             await store.concatenate(final(*contents), [*uploads[:2], replace(uploads[2], placement={})])
+
+
+async def test_nothing_is_under_way_any_more_when_a_failed_attempt_is_taken_away(
+    means: Means, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 finishes a copy whose request was given up; its part would be left where an abort has taken all away."""
+    call, under_way, aborts = S3Client.call, 0, [0]
+
+    async def counted(client: S3Client, operation: str, **parameters: Any) -> dict[str, Any]:
+        nonlocal under_way
+        if operation == "abort_multipart_upload":
+            aborts.append(under_way)
+        if operation != "upload_part_copy":
+            return await call(client, operation, **parameters)
+        under_way += 1
+        try:
+            await asyncio.sleep(0.1 * parameters["PartNumber"])
+            return await call(client, operation, **parameters)
+        except asyncio.CancelledError:
+            under_way += 1  # for good: the service is not told
+            raise
+        finally:
+            under_way -= 1
+
+    contents = [some_bytes(6 * MIB, seed=number) for number in range(4)]
+    uploads = await partials(means, *contents)
+    await means.workshop.client.delete(bucket.name, [placement_of(uploads[0]).key or ""])
+    monkeypatch.setattr(S3Client, "call", counted)
+    with pytest.raises(DataLost):
+        await Copying(means).concatenate(final(*contents), uploads)
+    assert len(aborts) > 1
+    assert set(aborts) == {0}
+    assert bucket.multipart_uploads() == []
 
 
 async def test_it_may_be_repeated_before_and_after_the_end(means: Means, bucket: Bucket) -> None:

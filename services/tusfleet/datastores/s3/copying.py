@@ -207,22 +207,31 @@ async def _in_parts(
 
 
 async def _made(means: Means, target: _Target, sources: Sequence[Source], planned: Sequence[Piece]) -> list[Part]:
-    """Every part, several at once."""
+    """Every part, several at once.
+
+    After a failure no other is begun, and those under way are waited for: S3 goes on with a copy that nobody waits for,
+    and may put its part where an abort has just taken all away.
+    """
     numbered: Iterator[tuple[int, Piece]] = iter(enumerate(planned, start=1))
     made: list[Part] = []
+    failures: list[UploadError | _UncheckedError] = []
 
     async def work() -> None:
         for number, piece in numbered:
+            if failures:
+                return
             make = _copied if piece.copied else _merged
-            made.append(await make(means, target, sources, number, piece))
+            try:
+                made.append(await make(means, target, sources, number, piece))
+            except (UploadError, _UncheckedError) as failure:
+                failures.append(failure)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(means.options.concurrency, len(planned))):
-                group.create_task(work())
-    except ExceptionGroup as errors:
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(means.options.concurrency, len(planned))):
+            group.create_task(work())
+    if failures:
         # Nearly always they have one cause; whichever came first tells of it.
-        raise errors.exceptions[0] from errors
+        raise failures[0]
     return sorted(made, key=lambda part: part.number)
 
 
