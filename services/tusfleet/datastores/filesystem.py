@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
+import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -208,7 +208,8 @@ class FilesystemDataStore:
         except OSError:
             os.unlink(probe)
             raise
-        os.unlink(placed)
+        with suppress(FileNotFoundError):  # another gateway that starts now
+            os.unlink(placed)
 
     def _clear_probe(self, path: str) -> None:
         with suppress(FileNotFoundError):
@@ -220,8 +221,8 @@ class FilesystemDataStore:
         os.unlink(self._write_probe())
 
     def _write_probe(self) -> str:
-        """Write a small file, of a name that no other thread or process uses."""
-        path = f"{self._places.partials}/{PROBE}{os.getpid()}-{threading.get_ident()}"
+        """Write a small file, of a name that nobody else uses: in every container the server is process 1."""
+        path = f"{self._places.partials}/{PROBE}{secrets.token_hex(8)}"
         try:
             with open(path, "wb") as file:
                 file.write(b"tusfleet\n")

@@ -217,6 +217,13 @@ async def test_what_somebody_has_put_in_the_place_of_a_file_stays_there(leased: 
     assert files_in(root) == []
 
 
+async def test_gateways_that_start_at_once_do_not_disturb_one_another(tmp_path: Path) -> None:
+    for number in range(5):
+        root = tmp_path / str(number)
+        await asyncio.gather(*(FilesystemDataStore(root).prepare() for _ in range(8)))
+        assert files_in(root) == []
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["write", "freeze", "freeze", "thaw", "touch"]), st.integers(1, 4), st.integers(0, 5)),
     min_size=3,
