@@ -7,17 +7,19 @@ goes on. All bytes of bodies have to fit into `buffer_memory`, and what a proces
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.guards import create, send, stalled_uploads
 from bench.measure import connections, forget_peak, peak_resident_bytes, resident_bytes
 from bench.servers import Kind, Server, running
+from bench.sink import sink
 from tests.testbed.redis import standalone
 from tests.testbed.s3 import versitygw
 
@@ -35,6 +37,12 @@ LENGTH = 8 * MIB
 
 FAST_BYTES = 512 * MIB
 """So much that the start, when the others give way, is a small part of it."""
+
+STORAGES = {"versitygw": "versitygw", "sink": "an S3 that throws the bytes away"}
+"""What it is measured on, with words for each. A real one holds bytes back; but on one machine it writes those of the
+stalled uploads to the disk and the page cache that the fast one gets too, and then its speed is that of the disk."""
+
+_BUCKET = "bench"
 
 ROUNDS = 2
 """How often the fast one goes; its best time counts, since whatever disturbs it makes it slower."""
@@ -73,8 +81,8 @@ class Memory:
         """Most resident memory, in bytes."""
         return self.memory + SPARE
 
-    def table(self) -> str:
-        """What was seen beside what is promised."""
+    def table(self, storage: str = "S3") -> str:
+        """What was seen beside what is promised; `storage` are words for the title."""
         highest, buffers = self.peak <= self.target, self.slabs <= self.memory
         rows = [
             ("idle RSS", f"{self.idle / MIB:.0f} MiB", ""),
@@ -84,8 +92,9 @@ class Memory:
             ("fast upload, beside them", f"{self.beside / 1e6:.0f} MB/s", ""),
             ("beside / alone", f"{self.share:.2f}", _verdict(f"{LEAST_SHARE:.2f}", self.share >= LEAST_SHARE)),
         ]
+        stalled = f"{self.count:,} stalled uploads of {STALLED_BYTES // MIB} MiB"
         lines = [
-            f"## memory: {self.count:,} stalled uploads of {STALLED_BYTES // MIB} MiB to S3, one fast one beside them",
+            f"## memory: {stalled} to {storage}, one fast one beside them",
             "",
             "| | seen | target |",
             "|---|---|---|",
@@ -118,7 +127,8 @@ def stalled_beside_a_fast_one(
 
 
 def _speed(port: int, path: str) -> float:
-    """Bytes a second of one client that sends as fast as it can."""
+    """Bytes a second of one client that sends as fast as it can, on a disk that has no other bytes to write."""
+    os.sync()
     location = create(port, path, FAST_BYTES)
     began = time.monotonic()
     if send(port, location, FAST_BYTES) != FAST_BYTES:
@@ -140,24 +150,33 @@ def shared_bytes(pid: int) -> int:
     return int(status.partition("RssShmem:")[2].split()[0]) * 1024
 
 
-def measure(count: int, memory: int) -> Memory:
-    """Measure a gateway of its own, on a Redis and an S3 server of its own."""
+def measure(storage: str, count: int, memory: int) -> Memory:
+    """Measure a gateway of its own, on a Redis and an S3 server of its own; `storage` is one of `STORAGES`."""
     program = str(Path(sys.executable).with_name("tusfleet"))
-    with tempfile.TemporaryDirectory(prefix="tusfleet-memory-") as name:
-        folder = Path(name)
-        with versitygw(folder) as s3, standalone(folder / "redis") as redis:
-            words = (
-                *("gateway", "--host", "127.0.0.1", "--port", "{port}", "--metrics-port", "none"),
-                *("--log-level", "warning", "--redis-url", redis.url, "--s3-bucket", s3.bucket().name),
-                *("--s3-endpoint", s3.endpoint, "--s3-region", s3.region),
-                *("--buffer-memory", str(memory), "--body-idle-timeout", "30m"),
-            )
-            server = Server("gateway", "", Kind.OURS, (program, *words), environment=s3.credentials)
-            with (
-                running(server, folder, print) as gateway,
-                stalled_beside_a_fast_one(gateway.pid, gateway.port, server.path, count, memory) as (seen, _),
-            ):
-                return seen
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tusfleet-memory-")))
+        redis = stack.enter_context(standalone(folder / "redis"))
+        if storage == "versitygw":
+            real = stack.enter_context(versitygw(folder))
+            bucket, endpoint, credentials = real.bucket().name, real.endpoint, dict(real.credentials)
+        else:
+            empty = stack.enter_context(sink(_BUCKET))
+            bucket, endpoint, credentials = _BUCKET, empty.endpoint, empty.credentials
+        words = (
+            *("gateway", "--host", "127.0.0.1", "--port", "{port}", "--metrics-port", "none"),
+            *("--log-level", "warning", "--redis-url", redis.url, "--s3-bucket", bucket),
+            *("--s3-endpoint", endpoint, "--s3-region", "us-east-1"),
+            *("--buffer-memory", str(memory), "--body-idle-timeout", "30m"),
+        )
+        server = Server("gateway", "", Kind.OURS, (program, *words), environment=credentials)
+        gateway = stack.enter_context(running(server, folder, print))
+        seen, _ = stack.enter_context(stalled_beside_a_fast_one(gateway.pid, gateway.port, server.path, count, memory))
+        return seen
+
+
+def tables(count: int, memory: int) -> str:
+    """What was seen on every storage."""
+    return "\n\n".join(measure(storage, count, memory).table(words) for storage, words in STORAGES.items())
 
 
 def main(arguments: list[str]) -> int:
@@ -166,7 +185,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--count", type=int, default=2000, help="stalled uploads (default 2000)")
     parser.add_argument("--mib", type=int, default=256, help="buffer_memory in MiB (default 256)")
     options = parser.parse_args(arguments)
-    print(measure(options.count, options.mib * MIB).table())
+    print(tables(options.count, options.mib * MIB))
     return 0
 
 

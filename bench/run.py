@@ -15,7 +15,7 @@ from types import FrameType
 
 from bench.load import Load
 from bench.measure import file_system, machine
-from bench.memory import measure as measure_memory
+from bench.memory import tables as memory_tables
 from bench.peers import OURS, PEERS, available
 from bench.report import Circumstances, Results, render
 from bench.servers import Kind, Running, Server, ServerFailed, running
@@ -60,9 +60,9 @@ def main(arguments: list[str]) -> int:
             options.output.write_text(text, encoding="utf-8")
     if not options.only or "memory" in options.only:
         print("memory", file=sys.stderr, flush=True)
-        seen = measure_memory(*(_STALLED_QUICK if options.quick else _STALLED))
+        seen = memory_tables(*(_STALLED_QUICK if options.quick else _STALLED))
         with options.output.open("a", encoding="utf-8") as output:
-            output.write(f"\n{seen.table()}\n")
+            output.write(f"\n{seen}\n")
     print(options.output.read_text(encoding="utf-8"))
     return 0
 
