@@ -30,6 +30,7 @@ FOR_TESTS: dict[str, Fetch] = {
     "versitygw": built_program,
     "minio": built_program,
     "toxiproxy": built_program,
+    "promtool": built_program,
 }
 # In the order in which the tests come to need them: an API server, controllers, a node, charts.
 FOR_CLUSTER: dict[str, Fetch] = {
@@ -49,6 +50,7 @@ FOR_CLUSTER: dict[str, Fetch] = {
     "metrics-server": built_program,
     "helm3": built_program,
     "helm4": built_program,
+    "prometheus": built_program,
 }
 FOR_BENCH: dict[str, Fetch] = {
     "tus-server": npm_packages,
@@ -62,6 +64,7 @@ LOCKED: dict[str, Callable[[str], None]] = {
     "tuspyserver": venvs.write_lock,
     "etcd": go_modules.write_lock,
     "kubernetes": go_modules.write_lock,
+    "prometheus": go_modules.write_lock,
 }
 
 

@@ -29,6 +29,7 @@ BUILT_FOR: dict[str, tuple[str, ...]] = {
     "s3_server": tuple(s3.SERVERS),
     "s3_alone": tuple(s3.SERVERS),
     "toxiproxy": ("toxiproxy",),
+    "promtool": ("promtool",),
 }
 """The programs that have to be built for a fixture; a first build takes longer than a test may."""
 
@@ -120,6 +121,13 @@ def topology_alone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[R
     need_redis()
     with redis.TOPOLOGIES_THAT_FAIL_OVER[request.param](tmp_path / request.param) as topology:
         yield topology
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """What checks rules and queries of Prometheus."""
+    need("promtool")
+    return built_program("promtool")
 
 
 def need_redis() -> None:

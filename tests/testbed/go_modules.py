@@ -39,6 +39,7 @@ def module_program(name: str) -> Path:
                 shutil.copyfile(file, Path(sources) / file.name)
             run_client(
                 "go", "build", "-trimpath", f"-ldflags={SMALL} {_stamps(pin)}",
+                f"-tags={','.join(pin.get('tags', ()))}",
                 "-o", str(folder / name), pin["programs"][name],
                 seconds=BUILD_SECONDS,
                 cwd=Path(sources),

@@ -156,7 +156,12 @@ def _nothing(context: Path) -> None:
     """Its Dockerfile is all."""
 
 
-_PREPARE = {"pause": _compile_pause, "minio": _take_program("minio"), "versitygw": _take_program("versitygw")}
+_PREPARE = {
+    "pause": _compile_pause,
+    "minio": _take_program("minio"),
+    "versitygw": _take_program("versitygw"),
+    "prometheus": _take_program("prometheus"),
+}
 
 
 def _archived(name: str) -> Image:

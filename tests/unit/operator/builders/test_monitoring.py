@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -52,11 +51,10 @@ def test_alerts_tell_what_to_do() -> None:
     assert {alert.severity for alert in ALERTS} == {"critical", "warning"}
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian package prometheus)")
-def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
+def test_prometheus_takes_the_rules(promtool: Path, tmp_path: Path) -> None:
     (found,) = prometheus_rule.build(case("production"), OBSERVED)
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(found["spec"]), encoding="utf-8")
     done = subprocess.run(
-        ["promtool", "check", "rules", tmp_path / "rules.yaml"], capture_output=True, text=True, check=False, timeout=60
+        [promtool, "check", "rules", tmp_path / "rules.yaml"], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
