@@ -61,7 +61,7 @@ ENDPOINT = (r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", "is a URL without credentials,
 PATTERNS = {
     "base_path": (r"^(/[A-Za-z0-9._~-]+)+$", "begins with / and has segments of A-Z a-z 0-9 . _ ~ -, such as /files"),
     "location": (
-        r"^(auto|absolute|relative|https?://[^\s/?#]+(/[^\s?#]*)?)$",
+        r"^(auto|absolute|relative|https?://[^\s/?#@]+(/[^\s?#]*)?)$",
         "is auto, absolute, relative or a base URL such as https://up.example/files",
     ),
     "s3_endpoint": ENDPOINT,

@@ -69,6 +69,7 @@ def test_none_and_lists_can_be_said_in_text() -> None:
         ("cors_origins", "re:("),
         ("cors_origins", "app.example"),
         ("location", "ftp://x"),
+        ("location", "https://key:secret@up.example"),
         ("durability", "eventual"),
     ],
 )

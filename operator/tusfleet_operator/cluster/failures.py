@@ -7,6 +7,12 @@ NO_CREDENTIALS = "NoCredentials"
 
 _FLEETING = frozenset({0, 500, 502, 503, 504})
 
+_UNFITTING = "failed to create typed patch object"
+"""How the API server tells, with status 500, that what was applied has fields or types that its kind does not have."""
+
+_LONGEST_MESSAGE = 2048
+"""Characters: an answer may repeat whole values."""
+
 
 class ApiFailure(Exception):
     """A call that did not succeed.
@@ -54,6 +60,10 @@ class Invalid(ApiFailure):
 
 def failure(status: int, reason: str, message: str, retry_after: float | None = None) -> ApiFailure:
     """The failure of a status."""
+    if status == 500 and message.startswith(_UNFITTING):
+        # It does not pass by itself, and force does not help either.
+        status, reason = 400, "BadRequest"
+    message = message[:_LONGEST_MESSAGE]
     kind = {404: NotFound, 409: Conflict, 403: Forbidden, 422: Invalid}.get(status, ApiFailure)
     return kind(status, reason, message, retry_after)
 

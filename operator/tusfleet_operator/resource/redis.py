@@ -24,7 +24,7 @@ from tusfleet_operator.resource.settings import WithSettings
 Url = Annotated[
     str,
     text(
-        r"^redis(s)?([+](sentinel|cluster))?://[^\s]+$",
+        r"^redis(s)?([+](sentinel|cluster))?://[^\s?#]+$",
         "is a URL such as redis://redis:6379/0, rediss:// with TLS, redis+sentinel:// or redis+cluster://",
         1024,
     ),

@@ -228,6 +228,7 @@ class ServerSettings(BaseModel):
         if value in {"auto", "absolute", "relative"}:
             return value
         parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        fine = parts.scheme in {"http", "https"} and parts.netloc and "@" not in parts.netloc
+        if not fine or parts.query or parts.fragment:
             raise ValueError("it is auto, absolute, relative or a base URL such as https://up.example/files")
         return value.rstrip("/")

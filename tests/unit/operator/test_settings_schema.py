@@ -79,6 +79,7 @@ def test_durations_arrive_in_seconds() -> None:
         ("base_path", "files"),
         ("base_path", "/fi les"),
         ("location", "ftp://up.example"),
+        ("location", "https://key:secret@up.example"),
         ("trusted_proxies", "everybody"),
         ("cors_origins", "app.example"),
     ],

@@ -229,3 +229,13 @@ async def test_calls_are_counted() -> None:
         with pytest.raises(Conflict):
             await client.create(DEPLOYMENT, "apps", MANIFEST)
     assert seen == [("GET", 200), ("POST", 409)]
+
+
+async def test_what_does_not_fit_its_kind_is_not_tried_again_and_told_in_few_words() -> None:
+    told = "failed to create typed patch object (a/b; apps/v1, Kind=Deployment): .spec: expected map, got &{"
+    async with serving(answer(500, {"message": told + "x" * 10_000, "reason": "InternalError"})) as (server, client):
+        with pytest.raises(ApiFailure) as caught:
+            await client.apply(DEPLOYMENT, MANIFEST, "me", force=True)
+    assert (caught.value.status, caught.value.passing, len(server.requests)) == (400, False, 1)
+    assert caught.value.message.startswith(told)
+    assert len(caught.value.message) == 2048
