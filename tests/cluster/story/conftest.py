@@ -21,6 +21,7 @@ INSTALL_SECONDS = 300.0
 def operated(shared_cluster: Cluster) -> Cluster:
     """The cluster with the operator in it, installed as a person would."""
     with shared_cluster.network.entered():
+        shared_cluster.plane.install("prometheus-operator")
         shared_cluster.load(
             *(build(f"localhost/{name}:dev", ROOT, ROOT / folder / "Dockerfile") for name, folder in IMAGES.items())
         )
@@ -28,6 +29,8 @@ def operated(shared_cluster: Cluster) -> Cluster:
             shared_cluster.plane.admin, "helm4", "install", "tusfleet-operator", str(ROOT / "charts/tusfleet-operator"),
             "--namespace", NAMESPACE, "--create-namespace",
             "--set", "image.repository=localhost/tusfleet-operator,image.tag=dev,image.pullPolicy=Never",
+            "--set", "monitoring.serviceMonitor.enabled=true,monitoring.prometheusRule.enabled=true",
+            "--set", "monitoring.dashboard.enabled=true",
             "--set", "gatewayImage.repository=localhost/tusfleet,gatewayImage.tag=dev",
             "--wait", "--timeout", "240s", seconds=INSTALL_SECONDS,
         )  # fmt: skip

@@ -37,18 +37,24 @@ class Site:
     bucket: Bucket
     folder: Path
 
-    def make(self, **more: object) -> None:
-        """Apply the smallest TusServer, and wait until it is ready, as a person would."""
+    def make(self, *, prefix: str = "", **more: object) -> None:
+        """Apply the smallest TusServer, and wait until it is ready, as a person would.
+
+        With a `prefix` it shares the bucket and Redis with others.
+        """
         keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "minio"}, "stringData": keys}
         self.cluster.plane.api.apply(secret, self.home)
-        s3 = {
+        s3: Object = {
             "bucket": self.bucket.name,
             "endpoint": f"http://minio.{self.stores}.svc:9000",
             "region": self.bucket.server.region,
             "credentialsSecretRef": {"name": "minio"},
         }
         redis = {"url": f"redis://redis.{self.stores}.svc:6379/0"}
+        if prefix:
+            s3 |= {"keyPrefix": f"{prefix}/", "abandonedAfter": "1s"}
+            redis |= {"prefix": prefix}
         spec = {"storage": {"s3": s3}, "redis": redis, **more}
         manifest: Object = {
             "apiVersion": TUSSERVER.api_version,
@@ -61,7 +67,7 @@ class Site:
 
     def kubectl(self, *arguments: str) -> str:
         """kubectl in the namespace of the TusServer."""
-        return self.cluster.plane.kubectl(*arguments, "-n", self.home)
+        return self.cluster.plane.kubectl("-n", self.home, *arguments)
 
     @property
     def url(self) -> str:

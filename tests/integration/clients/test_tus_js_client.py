@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.clients.files import CHUNK, METADATA, MIB, asked, digest, downloaded, made, shown
+from tests.integration.clients.tus_js import TusJs
 from tests.servers import Server
 from tests.testbed.commands import Unavailable
-from tests.testbed.npm import node_environment, npm_packages
-
-SCRIPT = Path(__file__).with_name("tus_js.cjs")
-
-RUN_SECONDS = 90
-"""Longest run of the client; it needs one or two seconds."""
-
-
-class Client:
-    """tus-js-client, one process per task."""
-
-    def __init__(self, modules: Path, server: Server) -> None:
-        self._environment = node_environment(modules)
-        self._endpoint = server.url
-
-    def run(self, action: str, file: Path | None = None, *, options: dict[str, Any] | None = None, **task: Any) -> Any:
-        """Have it carry out `action`; gives what it tells."""
-        task |= {"action": action, "file": str(file), "options": {"endpoint": self._endpoint, **(options or {})}}
-        done = subprocess.run(
-            ["node", str(SCRIPT), json.dumps(task)],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=RUN_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)
 
 
 @pytest.fixture
-def client(server: Server) -> Client:
-    if shutil.which("node") is None:
-        pytest.skip("node is not on PATH")
+def client(server: Server) -> TusJs:
     try:
-        return Client(npm_packages("tus-js-client"), server)
+        return TusJs(server.url)
     except Unavailable as reason:
         pytest.skip(f"tus-js-client cannot be had: {reason}")
 
@@ -59,31 +26,31 @@ def file(tmp_path: Path) -> Path:
     return made(tmp_path / "file.bin", 3 * CHUNK + 12_345)
 
 
-def test_a_file_in_chunks_of_5_mib(client: Client, file: Path) -> None:
+def test_a_file_in_chunks_of_5_mib(client: TusJs, file: Path) -> None:
     told = client.run("upload", file, options={"chunkSize": CHUNK})
     assert told["requests"] == 1 + 4
     assert downloaded(told["url"]) == digest(file)
 
 
-def test_a_whole_file_in_one_request(client: Client, file: Path) -> None:
+def test_a_whole_file_in_one_request(client: TusJs, file: Path) -> None:
     told = client.run("upload", file)
     assert told["requests"] == 2
     assert downloaded(told["url"]) == digest(file)
 
 
-def test_first_bytes_with_the_creation(client: Client, file: Path) -> None:
+def test_first_bytes_with_the_creation(client: TusJs, file: Path) -> None:
     told = client.run("upload", file, options={"chunkSize": CHUNK, "uploadDataDuringCreation": True})
     assert told["requests"] == 4
     assert downloaded(told["url"]) == digest(file)
 
 
-def test_patches_in_disguise(client: Client, file: Path) -> None:
+def test_patches_in_disguise(client: TusJs, file: Path) -> None:
     told = client.run("upload", file, options={"chunkSize": CHUNK, "overridePatchMethod": True})
     assert downloaded(told["url"]) == digest(file)
 
 
 @pytest.mark.parametrize("chunk", [CHUNK, None], ids=["chunks", "whole"])
-def test_a_resume_after_an_abort_in_the_middle(client: Client, tmp_path: Path, chunk: int | None) -> None:
+def test_a_resume_after_an_abort_in_the_middle(client: TusJs, tmp_path: Path, chunk: int | None) -> None:
     # Within one request the client looks at its progress every 100 ms only, in which 100 MiB may leave.
     size = 384 * MIB if chunk is None else 64 * MIB
     file = made(tmp_path / "file.bin", size)
@@ -97,12 +64,12 @@ def test_a_resume_after_an_abort_in_the_middle(client: Client, tmp_path: Path, c
     assert downloaded(told["url"]) == digest(file)
 
 
-def test_an_abort_that_terminates(client: Client, file: Path) -> None:
+def test_an_abort_that_terminates(client: TusJs, file: Path) -> None:
     told = client.run("abort and terminate", file, options={"chunkSize": CHUNK}, abortAt=6 * MIB)
     assert asked(told["url"]).status_code == 404
 
 
-def test_the_termination_of_a_finished_upload(client: Client, file: Path) -> None:
+def test_the_termination_of_a_finished_upload(client: TusJs, file: Path) -> None:
     told = client.run("upload", file)
     client.run("terminate", url=told["url"])
     assert asked(told["url"]).status_code == 404
@@ -115,7 +82,7 @@ INSIDE, BORDER, FIRST = 2 * CHUNK + 77, 2 * CHUNK, 77
 @pytest.mark.parametrize(
     ("stream", "size"), [("node", INSIDE), ("node", FIRST), ("web", INSIDE), ("web", BORDER), ("web", FIRST)]
 )
-def test_a_stream_of_unknown_length(client: Client, tmp_path: Path, stream: str, size: int) -> None:
+def test_a_stream_of_unknown_length(client: TusJs, tmp_path: Path, stream: str, size: int) -> None:
     file = made(tmp_path / "stream.bin", size)
     told = client.run("upload", file, stream=stream, options={"chunkSize": CHUNK, "uploadLengthDeferred": True})
     answer = asked(told["url"])
@@ -125,7 +92,7 @@ def test_a_stream_of_unknown_length(client: Client, tmp_path: Path, stream: str,
 
 
 @pytest.mark.parametrize("chunk", [CHUNK, None], ids=["chunks", "whole"])
-def test_four_parts_in_parallel(client: Client, tmp_path: Path, chunk: int | None) -> None:
+def test_four_parts_in_parallel(client: TusJs, tmp_path: Path, chunk: int | None) -> None:
     file = made(tmp_path / "file.bin", 26 * MIB + 3)
     options: dict[str, Any] = {"parallelUploads": 4, "metadata": METADATA}
     if chunk is not None:
@@ -138,7 +105,7 @@ def test_four_parts_in_parallel(client: Client, tmp_path: Path, chunk: int | Non
     assert downloaded(told["url"]) == digest(file)
 
 
-def test_parallel_parts_resume(client: Client, tmp_path: Path) -> None:
+def test_parallel_parts_resume(client: TusJs, tmp_path: Path) -> None:
     file = made(tmp_path / "file.bin", 64 * MIB)
     options = {"parallelUploads": 4, "chunkSize": CHUNK}
     storage = str(tmp_path / "urls.json")
@@ -147,12 +114,12 @@ def test_parallel_parts_resume(client: Client, tmp_path: Path) -> None:
     assert downloaded(told["url"]) == digest(file)
 
 
-def test_metadata_with_names_in_other_scripts(client: Client, file: Path, server: Server) -> None:
+def test_metadata_with_names_in_other_scripts(client: TusJs, file: Path, server: Server) -> None:
     told = client.run("upload", file, options={"metadata": METADATA})
     assert shown(server, told["url"])["metadata"] == METADATA
 
 
-def test_an_empty_file(client: Client, tmp_path: Path) -> None:
+def test_an_empty_file(client: TusJs, tmp_path: Path) -> None:
     file = made(tmp_path / "empty.bin", 0)
     told = client.run("upload", file)
     assert downloaded(told["url"]) == digest(file)
