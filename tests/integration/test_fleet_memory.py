@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.measure import connections
-from bench.memory import MIB, STALLED_BYTES, stalled_beside_a_fast_one
+from bench.memory import MIB, STALLED_BYTES, Memory, stalled_beside_a_fast_one
 from tests.failure.client import Wire, head, offset_of
 from tests.failure.client import create as created
 from tests.servers import Server, serving
@@ -26,6 +26,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read 
 LEAST_SHARE = 0.25
 """Of its lone speed, which a fast client keeps beside stalled ones; 0.8 and more on a quiet machine, which a test
 cannot count on: `make bench` tells."""
+
+BESIDE_BUFFERS = 400 * 32 * 1024 + 8 * MIB
+"""Bytes that 400 stalled uploads may take besides: 32 KiB each, and what is opened and loaded once for the first."""
 
 SECONDS = 120.0
 """Longest silence of a gateway, however busy the machine is."""
@@ -71,7 +74,8 @@ def stall(server: Server, stack: ExitStack, body: bytes, length: int) -> str:
     return path
 
 
-def promise(server: Server, count: int, memory: int) -> None:
+def promise(server: Server, count: int, memory: int) -> Memory:
+    """What holds with any number of stalled uploads; gives what was seen."""
     with stalled_beside_a_fast_one(server.process.pid, server.port, server.path, count, memory) as (seen, paths):
         standing = connections(server.port).standing
         assert standing >= count, f"only {standing} of {count} connections still stand"
@@ -80,17 +84,18 @@ def promise(server: Server, count: int, memory: int) -> None:
             assert offset_of(head(server, path)) == STALLED_BYTES
     print(seen.table())
     assert seen.slabs <= memory
-    assert seen.peak <= seen.target
     assert seen.share >= LEAST_SHARE
+    return seen
 
 
 @pytest.mark.long
 def test_stalled_uploads_leave_memory_to_others(
     many_files: None, tmp_path: Path, redis_alone: RedisNode, bucket: Bucket
 ) -> None:
-    """The target at a fifth of its size, which takes seconds."""
+    """A fifth of the target, which takes seconds, with so little memory for them that all of it comes to be used."""
     with gateway(tmp_path / "gateway", redis_alone, bucket, "--buffer-memory", str(64 * MIB)) as server:
-        promise(server, 400, 64 * MIB)
+        seen = promise(server, 400, 64 * MIB)
+    assert seen.peak <= seen.idle + 64 * MIB + BESIDE_BUFFERS
 
 
 @pytest.mark.long
@@ -100,7 +105,8 @@ def test_two_thousand_stalled_uploads_leave_memory_to_others(
 ) -> None:
     """The target in full: 6 GB in stalled uploads at the settings that a gateway has by itself."""
     with gateway(tmp_path / "gateway", redis_alone, bucket) as server:
-        promise(server, 2000, 256 * MIB)
+        seen = promise(server, 2000, 256 * MIB)
+    assert seen.peak <= seen.target
 
 
 def test_F05_slow_clients_block_nobody(tmp_path: Path, redis_alone: RedisNode, bucket: Bucket) -> None:
