@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -139,6 +139,8 @@ async def watch(
         registry=registry,
         settings=settings(kinds),
         standalone=True,
+        # Nobody is told it. By default it has the name of the user in it, and users of containers have none.
+        identity=cast("Any", names.OPERATOR),
         clusterwide=namespaces is None,
         namespaces=namespaces or (),
         stop_flag=stop,

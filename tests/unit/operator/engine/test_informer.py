@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -156,6 +157,17 @@ def test_it_neither_writes_nor_asks_for_more_than_it_watches() -> None:
         "/api", "/apis", "/api/v1", "/apis/apps/v1", "/apis/tusfleet.dev/v1alpha1",
         "/apis/apps/v1/deployments", "/apis/tusfleet.dev/v1alpha1/tusservers",
     }  # fmt: skip
+
+
+def test_a_user_without_a_name_can_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container, whose user is a number."""
+
+    def nobody() -> str:
+        raise OSError("No username set in the environment")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    monkeypatch.delenv("POD_ID", raising=False)
+    assert virtual_time.run(watching(Api(), 30))
 
 
 def cut_until(time: float) -> Callable[[str], Answer | None]:
