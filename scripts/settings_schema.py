@@ -80,8 +80,13 @@ PATTERNS = {
 WORDS = {
     "key_template": "Name of a finished object below `keyPrefix`: text with `{id}`, `{filename}`, `{yyyy}`, `{mm}`, "
     "`{dd}`, `{tenant}` and `{metadata.KEY}`; values are made safe, and a taken name gets a number.",
+    "redis_prefix": "In front of every key in Redis: TusServers have the same only when they are to know the same "
+    "uploads, and then in the same place of the same bucket.",
 }
-"""Descriptions, where those of the settings are about one box."""
+"""Descriptions, where those of the settings are about one box or one fleet."""
+
+DEFAULT_TEXTS = {"redis_prefix": "`tf:NAMESPACE.NAME`"}
+"""Defaults that follow from which TusServer it is."""
 
 SIZES = {
     "s3_part_size": ("5Mi", "5Gi"),
@@ -136,7 +141,8 @@ def _described(name: str, settings: type[BaseModel], fields: Mapping[str, tuple[
     words = _in_their_words(WORDS.get(name, field.description or ""), fields)
     if "off" in found.get("enum", ()):
         words += ' Write `"off"` in quotes: without them YAML takes it for false.'
-    return {"description": f"{words} Default: {_default_text(found['x-kind'], default)}.", **found}
+    told = DEFAULT_TEXTS.get(name) or _default_text(found["x-kind"], default)
+    return {"description": f"{words} Default: {told}.", **found}
 
 
 def _typed(name: str, hint: Any, field: FieldInfo) -> dict[str, Any]:

@@ -14,7 +14,9 @@
 {{- define "tusfleet.environment" -}}
 {{- $s3 := .Values.storage.s3 -}}
 {{- $redis := .Values.redis -}}
-{{- $found := dict "TUSFLEET_S3_BUCKET" $s3.bucket -}}
+{{- /* Two that share one Redis would take each other's uploads for theirs, if that were not wanted. */ -}}
+{{- $prefix := printf "tf:%s.%s" .Release.Namespace (include "tusfleet.name" .) -}}
+{{- $found := dict "TUSFLEET_S3_BUCKET" $s3.bucket "TUSFLEET_REDIS_PREFIX" $prefix -}}
 {{- $settings := .Files.Get "files/settings.yaml" | fromYaml -}}
 {{- range $section, $given := dict "gateway" (.Values.gateway | default dict) "s3" $s3 "redis" $redis -}}
 {{- range $name, $about := get $settings $section -}}

@@ -90,6 +90,8 @@ def environment(server: TusServer) -> dict[str, str]:
     spec = server.spec
     found = {
         variable("s3_bucket"): spec.storage.s3.bucket,
+        # Two that share one Redis would take each other's uploads for theirs, if that were not wanted.
+        variable("redis_prefix"): default_redis_prefix(server.namespace, server.name),
         **spec.gateway.environment(),
         **spec.storage.s3.environment(),
         **spec.redis.environment(),
@@ -101,6 +103,11 @@ def environment(server: TusServer) -> dict[str, str]:
     if spec.redis.sentinel is not None and spec.redis.sentinel.username is not None:
         found[variable("redis_sentinel_username")] = spec.redis.sentinel.username
     return dict(sorted(found.items()))
+
+
+def default_redis_prefix(namespace: str, name: str) -> str:
+    """What keys in Redis begin with, when the TusServer does not say it."""
+    return f"tf:{namespace}.{name}"
 
 
 def _drain(spec: Spec) -> dict[str, str]:

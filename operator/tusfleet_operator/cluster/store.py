@@ -82,6 +82,10 @@ class Store:
         """All TusServers."""
         return list(self._objects[TUSSERVER])
 
+    def server_bodies(self) -> list[Object]:
+        """All TusServers as they were seen."""
+        return list(self._objects[TUSSERVER].values())
+
     def children(self, namespace: str, owner: str) -> Iterator[tuple[Kind, Object]]:
         """Everything in the namespace that says that it belongs to this TusServer."""
         for kind in CHILDREN:

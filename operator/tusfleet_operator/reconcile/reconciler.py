@@ -20,6 +20,7 @@ from tusfleet_operator.reconcile.conditions import Facts
 from tusfleet_operator.reconcile.gateways import Answers
 from tusfleet_operator.reconcile.readers import Readers
 from tusfleet_operator.reconcile.secrets import Secrets
+from tusfleet_operator.reconcile.sharing import sharing
 from tusfleet_operator.reconcile.telling import Teller
 from tusfleet_operator.reconcile.troubles import Trouble
 from tusfleet_operator.references import references
@@ -81,14 +82,17 @@ async def _make(tools: Tools, server: TusServer, body: Object) -> list[Trouble]:
     """Everything but telling; gives what is in the way."""
     read = await tools.secrets.look(server.namespace, references(server.spec))
     found = [Trouble(troubles.SECRET_MISSING, told) for told in read.missing]
+    if (shared := sharing(body, tools.store.server_bodies())) is not None:
+        found.append(shared)
+    may_start = not found
     observed = Observed(tools.default_image, await _running_image(tools, server, body), read.digest)
     wanted = build(server, observed)
     possible, missing = _possible(tools, wanted)
     found += missing
     await tools.applier.make_way_for_replicas(server)
     for manifest in possible:
-        if read.missing and _needs_secrets(manifest):
-            # Pods as they are go on; new ones would not start.
+        if not may_start and _opens_stores(manifest):
+            # Pods as they are go on; new ones would not start, or do harm.
             continue
         trouble = await tools.applier.apply(server, manifest)
         if trouble is None and _is_gateways(server, manifest):
@@ -124,7 +128,7 @@ async def _running_image(tools: Tools, server: TusServer, body: Object) -> str |
     return None if live is None else str(live["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
-def _needs_secrets(manifest: Manifest) -> bool:
+def _opens_stores(manifest: Manifest) -> bool:
     return kind_of(manifest) == DEPLOYMENT and manifest["metadata"]["labels"][names.COMPONENT] != names.REDIS
 
 
@@ -167,5 +171,5 @@ def _facts(
 def _again(found: Sequence[Trouble], answers: Answers) -> float | None:
     if answers.asked_again:
         return gateways.AGAIN_SECONDS
-    unwatched = {troubles.FOREIGN_OBJECT, troubles.REFUSED, troubles.BEING_DELETED}
+    unwatched = {troubles.FOREIGN_OBJECT, troubles.REFUSED, troubles.BEING_DELETED, troubles.STORES_SHARED}
     return UNWATCHED_SECONDS if any(trouble.reason in unwatched for trouble in found) else None

@@ -84,7 +84,7 @@ def test_the_operator_comes_goes_and_leaves_its_definition(helm: Releases, fresh
     helm("uninstall", "tusfleet")
     assert fresh.api.get("apps/v1", "Deployment", name, helm.home) is None
     assert fresh.api.get(*CRD) is not None
-    assert site.server()["spec"]["storage"]["s3"]["bucket"] == "uploads"
+    assert site.server()["spec"]["storage"]["s3"]["bucket"] == server.spec.storage.s3.bucket
     assert len(site.children()) == made
 
     # It can come back, to a definition that is there already.

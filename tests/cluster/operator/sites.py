@@ -32,12 +32,12 @@ class Site:
         self, case: str | dict[str, Any] = "smallest", name: str = "uploads", *, secrets: bool = True
     ) -> TusServer:
         """A TusServer, with the Secrets that it refers to, and how the API server has it."""
-        spec = SPECS[case] if isinstance(case, str) else case
+        spec = apart(SPECS[case] if isinstance(case, str) else case, f"{name}.{self.home}")
         manifest = {
             "apiVersion": TUSSERVER.api_version,
             "kind": TUSSERVER.kind,
             "metadata": {"name": name},
-            "spec": copy.deepcopy(spec),
+            "spec": spec,
         }
         server = TusServer.read(self.api.apply(manifest, self.home))
         if secrets:
@@ -113,6 +113,16 @@ class Site:
             "availableReplicas": wanted if ready is None else ready,
         }
         self.api.set_status(DEPLOYMENT.api_version, DEPLOYMENT.kind, name, status, self.home)
+
+
+def apart(spec: dict[str, Any], word: str) -> dict[str, Any]:
+    """A copy of the spec with a bucket and records of its own: of two TusServers that share either, one is not made."""
+    found = copy.deepcopy(spec)
+    if s3 := found.get("storage", {}).get("s3"):
+        s3["bucket"] = word
+    if "prefix" in found.get("redis", {}):
+        found["redis"]["prefix"] = word
+    return found
 
 
 def essence(body: Object) -> Object:

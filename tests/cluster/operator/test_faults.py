@@ -33,7 +33,7 @@ from tests.testbed.api_rules import (
     WatchError,
 )
 from tests.testbed.controlplane import ControlPlane
-from tests.unit.operator.builders.cases import SMALLEST, case
+from tests.unit.operator.builders.cases import SMALLEST
 from tusfleet_operator.builders import Observed, build
 from tusfleet_operator.builders.settings import config_hash
 from tusfleet_operator.builders.settings import name as settings_name
@@ -46,12 +46,11 @@ COUNT = 3
 WRITES = ("create", "update", "patch", "delete")
 
 
-PRODUCTION = {named(child) for child in build(case("production"), Observed(IMAGE))}
-
-
 def is_as_wanted(site: Site, name: str) -> bool:
-    children = {named(child).replace(name, "uploads", 1) for child in site.children(name)}
-    return children == PRODUCTION and site.condition("Degraded", name)[1] == "AsWanted"
+    wanted = {named(child) for child in build(TusServer.read(site.server(name)), Observed(IMAGE))}
+    return {named(child) for child in site.children(name)} == wanted and site.condition("Degraded", name)[
+        1
+    ] == "AsWanted"
 
 
 def made_in(site: Site, *names: str) -> None:
@@ -253,7 +252,7 @@ def described(site: Site, name: str) -> dict[str, Any]:
     found = {}
     for child in site.children(name):
         if child["kind"] != "ConfigMap" or child["metadata"]["name"] == current:
-            text = json.dumps(essence(child)).replace(name, "NAME")
+            text = json.dumps(essence(child)).replace(current, "SETTINGS").replace(name, "NAME")
             known = json.loads(text)
             known["metadata"]["ownerReferences"][0].pop("uid")
             known.get("spec", {}).pop("clusterIP", None)
@@ -261,5 +260,5 @@ def described(site: Site, name: str) -> dict[str, Any]:
             if child["kind"] == "Deployment" and name in child["metadata"]["name"]:
                 # The fewest of the autoscaler, or the number that it has found.
                 assert known["spec"].pop("replicas") in {1, 2, 3}
-            found[named(child).replace(name, "NAME")] = known
+            found[named(child).replace(current, "SETTINGS").replace(name, "NAME")] = known
     return found

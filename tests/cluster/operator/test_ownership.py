@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster.operator.operators import OperatorProcess
-from tests.cluster.operator.sites import Site, named
+from tests.cluster.operator.sites import SECONDS, Site, named
 from tests.testbed.kube_api import Object
 from tests.unit.operator.builders.cases import SMALLEST, case
 from tusfleet_operator.builders import Observed, build
 from tusfleet_operator.cluster.kinds import DEPLOYMENT, TUSSERVER
+from tusfleet_operator.reconcile.reconciler import UNWATCHED_SECONDS
 
 FOREIGN: list[Object] = [
     {
@@ -127,6 +128,27 @@ def test_children_of_a_tusserver_that_was_just_deleted_are_waited_for(site: Site
     site.has_children(7)
     site.until("Degraded", "AsWanted")
     assert not before & {child["metadata"]["uid"] for child in site.children()}
+
+
+def test_of_two_with_one_place_for_their_bytes_the_younger_waits_for_the_older_to_go(
+    site: Site, operator: OperatorProcess
+) -> None:
+    manifest = {"apiVersion": TUSSERVER.api_version, "kind": TUSSERVER.kind, "spec": SMALLEST}
+    older = site.make(name="older")
+    site.deployment("older-gateway")
+    s3 = {**SMALLEST["storage"]["s3"], "bucket": older.spec.storage.s3.bucket}
+    spec = {**SMALLEST, "storage": {"s3": s3}}
+    site.api.apply({**manifest, "metadata": {"name": "younger"}, "spec": spec}, site.home)
+    message = site.until("Degraded", "StoresShared", "younger")
+    assert f"{site.home}/older" in message
+    assert site.condition("Ready", "younger")[:2] == ("False", "StoresShared")
+    operator.idle()
+    assert site.get(DEPLOYMENT, "younger-gateway") is None
+    assert site.condition("Degraded", "older")[0] == "False"
+    site.api.delete(TUSSERVER.api_version, TUSSERVER.kind, "older", site.home)
+    # Nothing tells the younger one: it is looked at again by itself.
+    site.eventually(lambda: site.get(DEPLOYMENT, "younger-gateway"), UNWATCHED_SECONDS + SECONDS)
+    site.eventually(lambda: site.condition("Degraded", "younger")[0] == "False")
 
 
 def test_two_tusservers_beside_each_other_have_nothing_in_common(site: Site, operator: OperatorProcess) -> None:

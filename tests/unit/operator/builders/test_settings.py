@@ -53,8 +53,8 @@ def test_the_hash_is_the_one_that_a_chart_makes() -> None:
     of = server({**SMALLEST, "gateway": {"corsOrigins": ["re:https://<a>&b"]}})
     text = (
         '{"TUSFLEET_CORS_ORIGINS":"re:https://\\u003ca\\u003e\\u0026b","TUSFLEET_DRAIN_DELAY":"5s",'
-        '"TUSFLEET_DRAIN_GRACE":"50s","TUSFLEET_REDIS_URL":"redis://redis:6379/0","TUSFLEET_S3_BUCKET":"uploads",'
-        '"TUSFLEET_S3_ENDPOINT":"http://minio:9000"}'
+        '"TUSFLEET_DRAIN_GRACE":"50s","TUSFLEET_REDIS_PREFIX":"tf:apps.uploads","TUSFLEET_REDIS_URL":"redis://redis:6379/0",'
+        '"TUSFLEET_S3_BUCKET":"uploads","TUSFLEET_S3_ENDPOINT":"http://minio:9000"}'
     )
     assert settings.config_hash(of) == hashlib.sha256(text.encode()).hexdigest()[:10]
 
