@@ -110,9 +110,13 @@ class ControlPlane:
 
     def audit(self, user: str = "") -> list[Object]:
         """Every request so far as the API server noted it (audit.k8s.io/v1 Event), of one user or of all."""
-        text = (self.folder / "audit.log").read_text(encoding="utf-8")
-        events = [json.loads(line) for line in text.splitlines()]
-        return [event for event in events if not user or event["user"]["username"] == user]
+        found = []
+        # At 100 MB the server goes on with another file, and gives the first one a name with the time in it.
+        for file in (*sorted(self.folder.glob("audit-*.log")), self.folder / "audit.log"):
+            with file.open(encoding="utf-8") as lines:
+                # Reading all of a long run as JSON would take a minute.
+                found += [json.loads(line) for line in lines if user in line]
+        return [event for event in found if not user or event["user"]["username"] == user]
 
     def _make_service_account(self, namespace: str, name: str) -> None:
         self.api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}, namespace)
