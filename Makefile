@@ -19,7 +19,7 @@ ARGS ?=
 # Branch coverage under this fails `make test`; that of the operator fails `make test-cluster`, where most of its tests are.
 COVERAGE_GATE := 90
 
-.PHONY: help run fleet cluster cluster-down test test-fleet test-cluster lint fmt lock bench testbed clean
+.PHONY: help run fleet cluster cluster-down test test-fleet test-cluster sbom lint fmt lock bench testbed clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ else
 	@$(BIN)/python -m pytest -m "cluster and not node" -n 2 $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/python -m pytest -m "cluster and node" $(ARGS) || [ $$? -eq 5 ]
 endif
+
+sbom: $(VENV)/.ready-to-develop ## Build both images and write what is in them to build/sbom/, in the JSON of CycloneDX (root, Linux)
+	@$(NODE_NEEDS)
+	@$(BIN)/python -m tests.testbed.sbom
 
 lint: $(VENV)/.ready-to-develop ## Check style, types, imports between rooms, files that are written from others, forbidden text
 	@$(BIN)/ruff check

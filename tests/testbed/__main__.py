@@ -51,6 +51,7 @@ FOR_CLUSTER: dict[str, Fetch] = {
     "helm3": built_program,
     "helm4": built_program,
     "prometheus": built_program,
+    "syft": built_program,
 }
 FOR_BENCH: dict[str, Fetch] = {
     "tus-server": npm_packages,

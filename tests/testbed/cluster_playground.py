@@ -18,10 +18,11 @@ from pathlib import Path
 from tests.testbed import node
 from tests.testbed.cache import cache_root
 from tests.testbed.commands import Unavailable
-from tests.testbed.images import build, image
+from tests.testbed.images import image
 from tests.testbed.node import Cluster
 from tests.testbed.processes import PROC
 from tests.testbed.programs import built_program
+from tests.testbed.stand_ins import stand_in
 from tests.testbed.takedown import last_command
 
 ROOT = Path(__file__).parents[2]
@@ -43,9 +44,6 @@ UP_SECONDS = 3600.0
 DOWN_SECONDS = 120.0
 
 IMAGES = ("redis", "minio", "prometheus", "client")
-
-OURS = {"localhost/tusfleet:dev": "services/Dockerfile", "localhost/tusfleet-operator:dev": "operator/Dockerfile"}
-"""Our own images, built from this checkout."""
 
 
 def up() -> None:
@@ -106,28 +104,24 @@ def _end(*_: object) -> None:
 def _load(cluster: Cluster) -> None:
     for name in IMAGES:
         cluster.load(image(name))
-    for name, dockerfile in OURS.items():
-        if (ROOT / dockerfile).exists():
-            cluster.load(build(name, ROOT, ROOT / dockerfile))
-        else:
-            print(f"{name} is left out: there is no {dockerfile}", file=sys.stderr)
+    stand_in(cluster)
     cluster.plane.install("gateway-api", "prometheus-operator")
 
 
 def _usage(cluster: Cluster) -> str:
-    path = [str(cluster.folder / "bin")]
-    _link_tools(Path(path[0]))
+    tools = cluster.folder / "bin"
+    _link_tools(tools)
     images = "\n".join(f"  {name}" for name in sorted(cluster.images()) if "@" not in name and "/" in name)
     return f"""A cluster stands: one node, Kubernetes {cluster.plane.api.http.get("/version").json()["gitVersion"]}.
 It is in a network namespace of its own, so that programs that talk to it have to be in there too:
 
   nsenter --net={cluster.network.path} bash
   export KUBECONFIG={cluster.plane.admin.kubeconfig}
-  export PATH={path[0]}:$PATH           # kubectl, helm (4), helm3, kubeconform
+  export PATH={tools}:$PATH           # kubectl, helm (4), helm3, kubeconform, tusfleet
   kubectl get nodes
 
-Addresses of pods and Services answer in there, from curl or `tusfleet upload` as well. It has these images and gets no
-others:
+Addresses of pods and Services answer in there, from curl or `tusfleet upload` as well, and what the
+README says works in there. It has these images, our own built from this checkout, and gets no others:
 {images}
 
 Logs are {cluster.folder}/*.log and {cluster.folder}/plane/*.log.   `make cluster-down` ends all of it.
@@ -143,6 +137,7 @@ def _link_tools(folder: Path) -> None:
         "kubeconform": "kubeconform",
     }.items():
         (folder / name).symlink_to(built_program(program))
+    (folder / "tusfleet").symlink_to(Path(sys.executable).with_name("tusfleet"))
 
 
 def down() -> None:

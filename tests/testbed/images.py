@@ -159,6 +159,7 @@ def _nothing(context: Path) -> None:
 _PREPARE = {
     "pause": _compile_pause,
     "minio": _take_program("minio"),
+    "minio-server": _take_program("minio"),
     "versitygw": _take_program("versitygw"),
     "prometheus": _take_program("prometheus"),
 }

@@ -71,6 +71,10 @@ class Cluster:
         for one in images:
             self._ctr("images", "import", str(one.archive))
 
+    def name(self, image: str, other: str) -> None:
+        """Give an image that the node has another name besides."""
+        self._ctr("images", "tag", "--force", image, other)
+
     def images(self) -> set[str]:
         """Names of the images that the node has."""
         listed = self._ctr("images", "list", "--quiet").splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.testbed.images import build
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.testbed.sbom import IMAGES, our_image, write_sbom
 
 MOST_BYTES = 250 * 1000 * 1000
 """Of all layers together, unpacked."""
+
+
+DEBIAN = "var/lib/dpkg/status"
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,12 @@ class Contents:
     Parameters:
         config: how it is run.
         sizes: bytes of every file, by its path.
+    debian: what the package manager has noted; empty where there is none.
     """
 
     config: dict[str, Any]
     sizes: dict[str, int]
+    debian: str
 
     def named(self, *words: str) -> list[str]:
         """The files whose path has one of `words` in it."""
@@ -50,21 +54,29 @@ def contents(archive: Path) -> Contents:
         assert index is not None
         manifest = json.loads(blob(json.load(index)["manifests"][0]["digest"]))
         sizes: dict[str, int] = {}
+        debian = b""
         for layer in manifest["layers"]:
             data = blob(layer["digest"])
             if layer["mediaType"].endswith("gzip"):
                 data = gzip.decompress(data)
             with tarfile.open(fileobj=io.BytesIO(data)) as files:
                 sizes |= {member.name: member.size for member in files if member.isfile()}
-        return Contents(json.loads(blob(manifest["config"]["digest"]))["config"], sizes)
+                if DEBIAN in files.getnames() and (noted := files.extractfile(DEBIAN)) is not None:
+                    debian = noted.read()
+        return Contents(json.loads(blob(manifest["config"]["digest"]))["config"], sizes, debian.decode())
 
 
-@pytest.fixture(scope="module", params=["services", "operator"])
-def found(request: pytest.FixtureRequest) -> Contents:
+@pytest.fixture(scope="module", params=IMAGES)
+def name(request: pytest.FixtureRequest) -> str:
     """The image of the services, and that of the operator."""
-    folder: str = request.param
-    name = "tusfleet" if folder == "services" else "tusfleet-operator"
-    return contents(build(f"localhost/{name}:dev", ROOT, ROOT / folder / "Dockerfile").archive)
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(name: str) -> Contents:
+    """What is in it."""
+    return contents(our_image(name).archive)
 
 
 def test_an_image_is_small(found: Contents) -> None:
@@ -100,3 +112,35 @@ def test_modules_are_compiled(found: Contents) -> None:
     for path in ours:
         folder, _, name = path.rpartition("/")
         assert f"{folder}/__pycache__/{name.removesuffix('.py')}.cpython-313.pyc" in found.sizes
+
+
+def test_the_bill_of_materials_names_everything_and_nothing_else(name: str, found: Contents, tmp_path: Path) -> None:
+    """Every distribution of Python and every package of Debian, with its version."""
+    told = json.loads(write_sbom(name, tmp_path).read_text(encoding="utf-8"))
+    assert told["bomFormat"] == "CycloneDX"
+    assert told["metadata"]["component"]["name"] == name
+    named: dict[str, set[tuple[str, str]]] = {"pypi": set(), "deb": set()}
+    for component in told["components"]:
+        kind = component.get("purl", "").removeprefix("pkg:").partition("/")[0]
+        named.setdefault(kind, set()).add((plain(component["name"]), component.get("version", "")))
+    assert named["pypi"] == distributions(found)
+    assert named["deb"] == packages(found)
+    assert len(named["pypi"]) > 10
+    assert str(tmp_path) not in json.dumps(told)
+
+
+def plain(name: str) -> str:
+    """A name as all ways to write it come to the same."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def distributions(found: Contents) -> set[tuple[str, str]]:
+    """Names and versions, which installers write into the names of folders."""
+    folders = {path.split(".dist-info/")[0].rpartition("/")[2] for path in found.named(".dist-info/METADATA")}
+    return {(plain(folder.rpartition("-")[0]), folder.rpartition("-")[2]) for folder in folders}
+
+
+def packages(found: Contents) -> set[tuple[str, str]]:
+    """Those that are installed, of what the package manager has noted."""
+    noted = [dict(re.findall(r"^(Package|Status|Version): (.*)$", each, re.M)) for each in found.debian.split("\n\n")]
+    return {(plain(one["Package"]), one["Version"]) for one in noted if one.get("Status", "").endswith(" installed")}
