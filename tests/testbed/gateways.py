@@ -65,6 +65,17 @@ class Janitor(Server):
         super().__init__(folder, "--host", "127.0.0.1", "--metrics-port", "0", *flags, environment=environment)
 
 
+@dataclass(frozen=True)
+class Kinds:
+    """What the processes of a fleet are: of the checkout, unless told otherwise."""
+
+    gateway: type[Server] = Gateway
+    janitor: type[Server] = Janitor
+
+
+CHECKOUT = Kinds()
+
+
 class Fleet(Server):
     """Gateways that look like one server: its port is that of the proxy in front of them."""
 
@@ -105,7 +116,13 @@ class Fleet(Server):
 
 @contextmanager
 def fleet(
-    folder: Path, backend: Backend, *flags: str, count: int = 2, janitor: bool = True, port: int = 0
+    folder: Path,
+    backend: Backend,
+    *flags: str,
+    count: int = 2,
+    janitor: bool = True,
+    port: int = 0,
+    kinds: Kinds = CHECKOUT,
 ) -> Iterator[Fleet]:
     """A running fleet.
 
@@ -114,6 +131,7 @@ def fleet(
         count: of gateways.
         janitor: whether there is one.
         port: of the proxy; 0 takes a free one.
+        kinds: of its processes.
     """
     common = (*backend.flags, *flags)
     with ExitStack() as stack:
@@ -121,7 +139,7 @@ def fleet(
         def started(kind: type[Server], name: str) -> Any:
             return stack.enter_context(serving(folder / name, *common, environment=backend.environment, kind=kind))
 
-        gateways = [started(Gateway, f"gateway-{number}") for number in range(count)]
-        janitors = [started(Janitor, "janitor")] if janitor else []
+        gateways = [started(kinds.gateway, f"gateway-{number}") for number in range(count)]
+        janitors = [started(kinds.janitor, "janitor")] if janitor else []
         port = stack.enter_context(round_robin([gateway.port for gateway in gateways], port))
         yield Fleet(gateways, janitors, port, backend)
