@@ -61,12 +61,14 @@ test-fleet: $(VENV)/.ready-to-develop ## Run what takes minutes: deaths at every
 # A machine has one node at a time: what needs it runs in one process. 5 is the status of pytest for no test at all.
 test-cluster: $(VENV)/.ready-to-develop ## Run what needs a Kubernetes API, with a node that runs pods (root, Linux); ARGS="tests/cluster -k hpa"
 	@$(NODE_NEEDS)
+	@[ "$$(id -u)" -ne 0 ] || scripts/debian_needs.sh redis-server:redis-server
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -m "not node" -n 2 tests/cluster tests/unit/operator
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=$(COVERAGE_GATE) --include="operator/*"
 	@$(BIN)/python -m pytest -m "node" tests/cluster
+	@TUSFLEET_TEST_DEPLOYMENT=standalone,minio,image $(BIN)/python -m pytest -n 2 tests/conformance
 else
 	@$(BIN)/python -m pytest -m "cluster and not node" -n 2 $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/python -m pytest -m "cluster and node" $(ARGS) || [ $$? -eq 5 ]

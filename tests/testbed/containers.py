@@ -24,9 +24,7 @@ from typing import Any
 from tests.servers import START_SECONDS, Process, Server, eventually
 from tests.testbed.commands import Unavailable, run_client
 from tests.testbed.gateways import Gateway, Janitor, Kinds
-from tests.testbed.images import build
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.testbed.sbom import our_image
 
 _UNPACK_SECONDS = 120.0
 
@@ -62,7 +60,7 @@ def services_image() -> Unpacked:
     """The image of the services, built and unpacked once per test process. Raises Unavailable."""
     if shutil.which("runc") is None:
         raise Unavailable("runc is not on PATH (Debian: apt-get install runc)")
-    archive = build("localhost/tusfleet:dev", ROOT, ROOT / "services" / "Dockerfile").archive
+    archive = our_image("tusfleet").archive
     # Removed when this process ends.
     folder = Path(_folder().name)
     (folder / "tree").mkdir()
