@@ -31,6 +31,7 @@ FOR_TESTS: dict[str, Fetch] = {
     "minio": built_program,
     "toxiproxy": built_program,
     "promtool": built_program,
+    "skaffold": definitions,
 }
 # In the order in which the tests come to need them: an API server, controllers, a node, charts.
 FOR_CLUSTER: dict[str, Fetch] = {

@@ -1,13 +1,21 @@
-"""skaffold.yaml names files, images, values and ports that there are; its profile changes what is there."""
+"""skaffold.yaml fits skaffold's own schema and names files, images, values and ports that there are.
+
+Its profile changes what is there.
+"""
 
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
+
+from tests.testbed.commands import Unavailable
+from tests.testbed.go_modules import module_files
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -40,6 +48,30 @@ def _patch(document: Any, *, op: str, path: str, value: Any = None) -> None:
         assert op == "replace"
         assert document[place]
         document[place] = value
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    """What skaffold says of its configuration, which carries the version by name."""
+    try:
+        (file,) = module_files("skaffold")
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_it_fits_the_schema_of_its_version(schema: Any, config: dict[str, Any], whole: dict[str, Any]) -> None:
+    (file,) = module_files("skaffold")
+    assert whole["apiVersion"] == f"skaffold/{file.stem}"
+    validator = jsonschema.Draft7Validator(schema)
+    for document in (whole, config):
+        assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)] == []
+
+
+def test_the_schema_refuses_what_skaffold_does_not_know(schema: Any, whole: dict[str, Any]) -> None:
+    whole = copy.deepcopy(whole)
+    whole["deploy"]["helm"]["releases"][0]["chartpath"] = "charts/tusfleet"
+    assert not jsonschema.Draft7Validator(schema).is_valid(whole)
 
 
 def test_the_profile_is_without_the_operator(whole: dict[str, Any]) -> None:
