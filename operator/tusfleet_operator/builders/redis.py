@@ -59,8 +59,12 @@ def _pod(server: TusServer, dev: DevRedis) -> Manifest:
         "name": "redis",
         "image": dev.image,
         "command": ["redis-server"],
-        # Nothing on a disk, and nothing thrown away: a full one refuses what would grow.
-        "args": ["--save", "", "--appendonly", "no", "--maxmemory", str(memory), "--maxmemory-policy", "noeviction"],
+        # Nothing on a disk, and nothing thrown away: a full one refuses what would grow. Without a password most builds
+        # would let in nobody from another pod.
+        "args": [
+            *("--save", "", "--appendonly", "no", "--protected-mode", "no"),
+            *("--maxmemory", str(memory), "--maxmemory-policy", "noeviction"),
+        ],
         "ports": [{"name": "redis", "containerPort": PORT, "protocol": "TCP"}],
         "readinessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 2},
         "livenessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 10, "failureThreshold": 6},

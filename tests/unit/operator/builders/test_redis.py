@@ -27,6 +27,7 @@ def test_it_throws_nothing_away_and_its_memory_is_bounded() -> None:
     _, deployment = redis.build(server({"storage": {"s3": S3}, "redis": {"dev": {"maxMemory": "1Gi"}}}), OBSERVED)
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     arguments = dict(zip(container["args"][::2], container["args"][1::2], strict=True))
+    assert arguments["--protected-mode"] == "no"
     assert (arguments["--maxmemory"], arguments["--maxmemory-policy"]) == (str(2**30), "noeviction")
     assert int(container["resources"]["limits"]["memory"]) > 2 * 2**30
 
