@@ -20,7 +20,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.testbed import node_programs, warden
@@ -65,11 +65,15 @@ class Cluster:
     folder: Path
     plane: ControlPlane
     network: NetworkNamespace
+    _loaded: set[Path] = field(default_factory=set)
 
     def load(self, *images: Image) -> None:
         """Have these images on the node, under their names."""
+        # An archive with other content has another name.
         for one in images:
-            self._ctr("images", "import", str(one.archive))
+            if one.archive not in self._loaded:
+                self._ctr("images", "import", str(one.archive))
+                self._loaded.add(one.archive)
 
     def name(self, image: str, other: str) -> None:
         """Give an image that the node has another name besides."""

@@ -85,10 +85,10 @@ class Site:
                 file.write(numbers.randbytes(min(2**20, size - start)))
         return place
 
-    def upload(self, place: Path) -> str:
-        """Upload a file by `tusfleet upload`; gives the key of its object."""
+    def upload(self, place: Path, *options: str) -> str:
+        """Upload a file by `tusfleet upload` with these options; gives the key of its object."""
         done = subprocess.run(
-            [str(TUSFLEET), "upload", str(place), "--url", self.url, "--quiet"],
+            [str(TUSFLEET), "upload", str(place), "--url", self.url, "--quiet", *options],
             capture_output=True,
             text=True,
             check=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -22,10 +23,13 @@ READY_SECONDS = 120.0
 USER = 10001
 """Of the images of both."""
 
+_image = functools.cache(image)
+"""Every test has stores of its own, and buildah needs seconds to find that nothing has changed."""
+
 
 def make(cluster: Cluster, home: str) -> Bucket:
     """Both, ready, in a namespace of theirs; gives a bucket, which is looked at from outside of the pods."""
-    cluster.load(image("redis"), image("minio"))
+    cluster.load(_image("redis"), _image("minio"))
     folders = {name: cluster.folder / "stores" / home / name for name in ("redis", "minio")}
     for folder in folders.values():
         folder.mkdir(parents=True)
