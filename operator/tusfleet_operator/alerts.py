@@ -140,6 +140,15 @@ OF_OPERATOR = (
         "operator-blind",
     ),
     Alert(
+        "TusfleetOperatorLate",
+        "sum(increase(tusfleet_operator_watch_restarts_total{SELECTOR}[15m])) > 5",
+        "5m",
+        "warning",
+        "The operator sees changes late",
+        "In 15 minutes watching has ended with an error {{ $value }} times; lists show later what it would have told.",
+        "operator-late",
+    ),
+    Alert(
         "TusfleetServerNotReady",
         'max by (namespace, tusserver) (tusfleet_operator_tusserver_condition{SELECTOR,type="Ready"}) == 0',
         "10m",

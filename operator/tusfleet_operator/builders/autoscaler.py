@@ -10,7 +10,10 @@ from tusfleet_operator.resource.server import TusServer
 CONNECTIONS_METRIC = "tusfleet_connections_open"
 
 LEAVING_SECONDS = 60
-"""One gateway goes in so many seconds at most: each that goes interrupts its uploads, if only for a moment."""
+"""One gateway goes in so many seconds at most: each that goes interrupts its uploads, if only for a moment.
+
+Kubernetes takes off what came in the same time, so with a stabilization window below it two may go together.
+"""
 
 
 def build(server: TusServer, observed: Observed) -> list[Manifest]:  # noqa: ARG001  # as every builder

@@ -79,7 +79,8 @@ class Secrets:
             lines.add(f"{reference.kind}/{reference.name}/{reference.key}={digest}")
         text = "\n".join(sorted(lines))
         together = hashlib.sha256(text.encode()).hexdigest()[:LENGTH] if lines else ""
-        return Found(together, tuple(missing))
+        # An object that is not there is told once for every field that names it, however many keys that asks for.
+        return Found(together, tuple(dict.fromkeys(missing)))
 
     async def _known_of(self, place: _Place, keys: set[str]) -> _Known | None:
         """Digests of these keys at least; None when there is no such object."""

@@ -74,7 +74,10 @@ class Autoscaling(Part):
         "metric `tusfleet_connections_open` by the API custom.metrics.k8s.io.",
     )
     scale_down_stabilization_seconds: int = Field(
-        300, ge=0, le=3600, description="For how long fewer gateways must have been enough before one goes."
+        300,
+        ge=0,
+        le=3600,
+        description="For how long fewer gateways must have been enough before one goes; one a minute, from 60 on.",
     )
 
 

@@ -124,3 +124,8 @@ def test_who_reads_a_secret_is_known() -> None:
     index.forget(("apps", "a"))
     assert index.of(SECRET, "apps", "minio") == frozenset()
     assert index.of(SECRET, "apps", "unknown") == frozenset()
+
+
+async def test_an_object_that_is_not_there_is_told_once_for_all_keys_of_a_field() -> None:
+    (told,) = (await Cluster().secrets.look("apps", [ID, KEY])).missing
+    assert told == "Secret apps/minio is not there; spec.storage.s3.credentialsSecretRef names it"
