@@ -7,7 +7,6 @@ servers on 127.0.0.1 are reached. Only root can do it, where runc and buildah ar
 from __future__ import annotations
 
 import functools
-import gzip
 import io
 import json
 import os
@@ -24,6 +23,7 @@ from typing import Any
 from tests.servers import START_SECONDS, Process, Server, eventually
 from tests.testbed.commands import Unavailable, run_client
 from tests.testbed.gateways import Gateway, Janitor, Kinds
+from tests.testbed.oci_archives import read_archive
 from tests.testbed.sbom import our_image
 
 _UNPACK_SECONDS = 120.0
@@ -60,35 +60,19 @@ def services_image() -> Unpacked:
     """The image of the services, built and unpacked once per test process. Raises Unavailable."""
     if shutil.which("runc") is None:
         raise Unavailable("runc is not on PATH (Debian: apt-get install runc)")
-    archive = our_image("tusfleet").archive
+    image = read_archive(our_image("tusfleet").archive)
     # Removed when this process ends.
     folder = Path(_folder().name)
-    (folder / "tree").mkdir()
-    return Unpacked(_unpack(archive, folder / "tree"), folder / "tree", folder / "state")
+    tree = folder / "tree"
+    tree.mkdir()
+    for layer in image.layers:
+        _add_layer(layer, tree)
+    return Unpacked(image.config, tree, folder / "state")
 
 
 @functools.cache
 def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="tusfleet-image-")
-
-
-def _unpack(archive: Path, tree: Path) -> dict[str, Any]:
-    """Write the files of an OCI archive into `tree`; gives how the image is run."""
-    with tarfile.open(archive) as tar:
-
-        def blob(digest: str) -> bytes:
-            file = tar.extractfile(f"blobs/{digest.replace(':', '/')}")
-            assert file is not None
-            return file.read()
-
-        index = tar.extractfile("index.json")
-        assert index is not None
-        manifest = json.loads(blob(json.load(index)["manifests"][0]["digest"]))
-        for layer in manifest["layers"]:
-            data = blob(layer["digest"])
-            _add_layer(gzip.decompress(data) if layer["mediaType"].endswith("gzip") else data, tree)
-        config: dict[str, Any] = json.loads(blob(manifest["config"]["digest"]))["config"]
-    return config
 
 
 def _add_layer(layer: bytes, tree: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import re
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.testbed.oci_archives import read_archive
 from tests.testbed.sbom import IMAGES, our_image, write_sbom
 
 MOST_BYTES = 250 * 1000 * 1000
@@ -43,27 +43,15 @@ class Contents:
 
 def contents(archive: Path) -> Contents:
     """Read an OCI archive."""
-    with tarfile.open(archive) as tar:
-
-        def blob(digest: str) -> bytes:
-            file = tar.extractfile(f"blobs/{digest.replace(':', '/')}")
-            assert file is not None
-            return file.read()
-
-        index = tar.extractfile("index.json")
-        assert index is not None
-        manifest = json.loads(blob(json.load(index)["manifests"][0]["digest"]))
-        sizes: dict[str, int] = {}
-        debian = b""
-        for layer in manifest["layers"]:
-            data = blob(layer["digest"])
-            if layer["mediaType"].endswith("gzip"):
-                data = gzip.decompress(data)
-            with tarfile.open(fileobj=io.BytesIO(data)) as files:
-                sizes |= {member.name: member.size for member in files if member.isfile()}
-                if DEBIAN in files.getnames() and (noted := files.extractfile(DEBIAN)) is not None:
-                    debian = noted.read()
-        return Contents(json.loads(blob(manifest["config"]["digest"]))["config"], sizes, debian.decode())
+    image = read_archive(archive)
+    sizes: dict[str, int] = {}
+    debian = b""
+    for layer in image.layers:
+        with tarfile.open(fileobj=io.BytesIO(layer)) as files:
+            sizes |= {member.name: member.size for member in files if member.isfile()}
+            if DEBIAN in files.getnames() and (noted := files.extractfile(DEBIAN)) is not None:
+                debian = noted.read()
+    return Contents(image.config, sizes, debian.decode())
 
 
 @pytest.fixture(scope="module", params=IMAGES)
