@@ -38,9 +38,12 @@ def site(plane: ControlPlane, home: str) -> Site:
     return Site(plane.api, home)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def operator(plane: ControlPlane, tmp_path_factory: Folders) -> Iterator[OperatorProcess]:
-    """An operator for all namespaces, shared by the tests of this process."""
+    """An operator for all namespaces, shared by the tests of a module.
+
+    It has to be gone before those of other modules that have an operator of their own: it would do their work.
+    """
     home = plane.namespace("ops")
     with an_operator(permit_everywhere(plane, home), home, tmp_path_factory.mktemp("operator")) as process:
         yield process
