@@ -114,7 +114,7 @@ class ControlPlane:
         # At 100 MB the server goes on with another file, and gives the first one a name with the time in it.
         for file in (*sorted(self.folder.glob("audit-*.log")), self.folder / "audit.log"):
             with file.open(encoding="utf-8") as lines:
-                # Reading all of a long run as JSON would take a minute.
+                # A line without the name is not his, and reading all of a long run as JSON would take a minute.
                 found += [json.loads(line) for line in lines if user in line]
         return [event for event in found if not user or event["user"]["username"] == user]
 

@@ -11,7 +11,7 @@ import yaml
 
 from tests.testbed.images import image
 from tests.testbed.node import Cluster
-from tests.testbed.sbom import our_image
+from tests.testbed.sbom import IMAGES, our_image
 from tusfleet_operator.resource.redis import DevRedis
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +21,10 @@ EXAMPLE = ROOT / "examples" / "kubernetes" / "minio.yaml"
 
 def stand_in(cluster: Cluster) -> None:
     """Have them."""
-    for name, chart in {"tusfleet": "tusfleet", "tusfleet-operator": "tusfleet-operator"}.items():
+    for name in IMAGES:
+        # The chart of an image has its name.
         cluster.load(our_image(name))
-        described = yaml.safe_load((ROOT / "charts" / chart / "Chart.yaml").read_text(encoding="utf-8"))
+        described = yaml.safe_load((ROOT / "charts" / name / "Chart.yaml").read_text(encoding="utf-8"))
         cluster.name(f"localhost/{name}:dev", f"ghcr.io/tusfleet/{name}:{described['appVersion']}")
     cluster.load(image("redis"), image("minio-server"))
     cluster.name("localhost/redis:1", str(DevRedis.model_fields["image"].default))

@@ -12,7 +12,6 @@ import pytest
 
 from tests.servers import START_SECONDS, eventually
 from tests.testbed import redis
-from tests.testbed.commands import Unavailable
 from tests.testbed.containers import CONTAINED, services_image
 from tests.testbed.fixtures import need_redis
 from tests.testbed.gateways import Fleet, fleet, on_disk
@@ -24,10 +23,6 @@ KILLED = 128 + signal.SIGKILL
 @pytest.fixture
 def contained(tmp_path: Path) -> Iterator[Fleet]:
     """A fleet of the image on a folder."""
-    try:
-        services_image()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
     need_redis()
     folder = tmp_path / "fleet"
     with (

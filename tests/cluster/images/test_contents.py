@@ -29,7 +29,7 @@ class Contents:
     Parameters:
         config: how it is run.
         sizes: bytes of every file, by its path.
-    debian: what the package manager has noted; empty where there is none.
+        debian: what the package manager has noted; empty where there is none.
     """
 
     config: dict[str, Any]

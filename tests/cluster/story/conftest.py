@@ -10,9 +10,9 @@ import pytest
 from tests.cluster.story import stores
 from tests.cluster.story.site import ROOT, Site
 from tests.servers import eventually
-from tests.testbed.images import build
 from tests.testbed.kube_tools import run_tool
 from tests.testbed.node import Cluster
+from tests.testbed.sbom import IMAGES, our_image
 
 INSTALL_SECONDS = 300.0
 
@@ -22,9 +22,7 @@ def operated(shared_cluster: Cluster) -> Cluster:
     """The cluster with the operator in it, installed as a person would."""
     with shared_cluster.network.entered():
         shared_cluster.plane.install("prometheus-operator")
-        shared_cluster.load(
-            *(build(f"localhost/{name}:dev", ROOT, ROOT / folder / "Dockerfile") for name, folder in IMAGES.items())
-        )
+        shared_cluster.load(*map(our_image, IMAGES))
         run_tool(
             shared_cluster.plane.admin, "helm4", "install", "tusfleet-operator", str(ROOT / "charts/tusfleet-operator"),
             "--namespace", NAMESPACE, "--create-namespace",
@@ -37,7 +35,6 @@ def operated(shared_cluster: Cluster) -> Cluster:
     return shared_cluster
 
 
-IMAGES = {"tusfleet": "services", "tusfleet-operator": "operator"}
 NAMESPACE = "tusfleet-system"
 
 

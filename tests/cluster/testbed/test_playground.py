@@ -14,6 +14,7 @@ import pytest
 from tests.cluster.testbed.machine import left_over, machine
 from tests.testbed.cluster_playground import FOLDER, IMAGES
 from tests.testbed.images import image
+from tests.testbed.sbom import IMAGES as OURS
 from tests.testbed.sbom import our_image
 
 # It has a node of its own, hence comes before those that share one.
@@ -48,7 +49,7 @@ def usage(node_folder: Path) -> Iterator[str]:
         pytest.skip(f"somebody has a cluster standing in {FOLDER}")
     for name in IMAGES:
         image(name)
-    for name in ("tusfleet", "tusfleet-operator"):
+    for name in OURS:
         our_image(name)
     before = machine()
     try:
