@@ -146,7 +146,8 @@ def down() -> None:
     if keeper is not None:
         os.kill(keeper, signal.SIGTERM)
         deadline = time.monotonic() + DOWN_SECONDS
-        while _keeper() is not None:
+        # Its folder goes first, and that piece by piece.
+        while _keeps(keeper):
             if time.monotonic() > deadline:
                 raise SystemExit(f"The cluster did not end within {DOWN_SECONDS:.0f} s; see {LOG}")
             time.sleep(0.1)
@@ -156,8 +157,7 @@ def down() -> None:
 
 def _clear() -> None:
     """Remove what a keeper left that died, and whose last command did not run either."""
-    if (FOLDER / "will.json").exists():
-        subprocess.run(last_command(FOLDER), cwd=ROOT, check=True)
+    subprocess.run(last_command(FOLDER), cwd=ROOT, check=True)
     shutil.rmtree(FOLDER, ignore_errors=True)
 
 
@@ -165,10 +165,17 @@ def _keeper() -> int | None:
     """The process that keeps the cluster, if it lives."""
     try:
         pid = int(KEEPER.read_text(encoding="ascii"))
-        command = (PROC / str(pid) / "cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    return pid if b"tests.testbed.cluster_playground" in command else None
+    return pid if _keeps(pid) else None
+
+
+def _keeps(pid: int) -> bool:
+    try:
+        command = (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"tests.testbed.cluster_playground" in command
 
 
 def main() -> None:

@@ -190,7 +190,12 @@ def _remove_cgroups() -> list[object]:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    take_down(Will(**json.loads((folder / "will.json").read_text(encoding="utf-8"))))
+    try:
+        text = (folder / "will.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        # Somebody else, who saw the owner dead as well, was faster.
+        return
+    take_down(Will(**json.loads(text)))
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -38,15 +39,46 @@ def site(plane: ControlPlane, home: str) -> Site:
     return Site(plane.api, home)
 
 
-@pytest.fixture(scope="module")
-def operator(plane: ControlPlane, tmp_path_factory: Folders) -> Iterator[OperatorProcess]:
-    """An operator for all namespaces, shared by the tests of a module.
+class SharedOperator:
+    """An operator for all namespaces, which runs while tests ask for it, and never beside the operator of a test."""
 
-    It has to be gone before those of other modules that have an operator of their own: it would do their work.
-    """
-    home = plane.namespace("ops")
-    with an_operator(permit_everywhere(plane, home), home, tmp_path_factory.mktemp("operator")) as process:
-        yield process
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running = ExitStack()
+        self._process: OperatorProcess | None = None
+
+    def start(self, plane: ControlPlane) -> OperatorProcess:
+        """The one that runs, or another."""
+        if self._process is None:
+            home = plane.namespace("ops")
+            starting = an_operator(permit_everywhere(plane, home), home, self._folder)
+            self._process = self._running.enter_context(starting)
+        return self._process
+
+    def stop(self) -> None:
+        """It would do the work of other operators."""
+        self._process = None
+        self._running.close()
+
+
+@pytest.fixture(scope="session")
+def shared_operator(tmp_path_factory: Folders) -> Iterator[SharedOperator]:
+    shared = SharedOperator(tmp_path_factory.mktemp("operator"))
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture(autouse=True)
+def nobody_elses_operator(request: pytest.FixtureRequest, shared_operator: SharedOperator) -> None:
+    """Tests that do not ask for the shared operator, in whatever order they come, have none but their own."""
+    if "operator" not in request.fixturenames:
+        shared_operator.stop()
+
+
+@pytest.fixture
+def operator(plane: ControlPlane, shared_operator: SharedOperator) -> OperatorProcess:
+    """An operator for all namespaces, the same for many tests."""
+    return shared_operator.start(plane)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.cluster.testbed.pods import web
 from tests.servers import eventually
 from tests.testbed import node
 from tests.testbed.images import image
+from tests.testbed.takedown import last_command
 
 # It has a node of its own, hence comes before those that share one.
 pytestmark = pytest.mark.node
@@ -77,3 +78,9 @@ def test_node_whose_owner_is_killed_ends_too(folder: Path) -> None:
     finally:
         owner.kill()
         owner.communicate()
+
+
+def test_a_node_that_others_took_down_is_no_error(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        done = subprocess.run(last_command(folder), cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
