@@ -19,7 +19,10 @@ ARGS ?=
 # Branch coverage under this fails `make test`; that of the operator fails `make test-cluster`, where most of its tests are.
 COVERAGE_GATE := 90
 
-.PHONY: help run fleet cluster cluster-down test test-fleet test-cluster sbom lint fmt lock bench testbed clean
+# On which the conformance tests run in `test-fleet`.
+FLEETS ?= cluster,minio sentinel,versitygw
+
+.PHONY: help run fleet cluster cluster-down test test-fleet test-cluster test-cluster-short sbom lint fmt lock bench testbed clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,25 +57,24 @@ else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
 
-test-fleet: $(VENV)/.ready-to-develop ## Run what takes minutes: deaths at every await point, the conformance tests on two gateways
+test-fleet: $(VENV)/.ready-to-develop ## Run what takes minutes: deaths at every await point, conformance on two gateways; FLEETS="sentinel,versitygw"
 	@scripts/debian_needs.sh redis-server:redis-server
-	@scripts/fleet_tests.sh
+	@scripts/fleet_tests.sh $(FLEETS)
 
-# A machine has one node at a time: what needs it runs in one process. 5 is the status of pytest for no test at all.
 test-cluster: $(VENV)/.ready-to-develop ## Run what needs a Kubernetes API, with a node that runs pods (root, Linux); ARGS="tests/cluster -k hpa"
 	@$(NODE_NEEDS)
 	@[ "$$(id -u)" -ne 0 ] || scripts/debian_needs.sh redis-server:redis-server
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -m "not node" -n 2 tests/cluster tests/unit/operator
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report --fail-under=$(COVERAGE_GATE) --include="operator/*"
-	@$(BIN)/python -m pytest -m "node" tests/cluster
-	@TUSFLEET_TEST_DEPLOYMENT=standalone,minio,image $(BIN)/python -m pytest -n 2 tests/conformance
+	@scripts/cluster_tests.sh $(COVERAGE_GATE)
 else
 	@$(BIN)/python -m pytest -m "cluster and not node" -n 2 $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/python -m pytest -m "cluster and node" $(ARGS) || [ $$? -eq 5 ]
 endif
+
+test-cluster-short: $(VENV)/.ready-to-develop ## The same without the tests that take longest
+	@$(NODE_NEEDS)
+	@[ "$$(id -u)" -ne 0 ] || scripts/debian_needs.sh redis-server:redis-server
+	@scripts/cluster_tests.sh $(COVERAGE_GATE) --short
 
 sbom: $(VENV)/.ready-to-develop ## Build both images and write what is in them to build/sbom/, in the JSON of CycloneDX (root, Linux)
 	@$(NODE_NEEDS)
@@ -115,8 +117,9 @@ bench: $(VENV)/.ready-to-develop ## Compare with other servers and write bench/R
 	@scripts/debian_needs.sh node:nodejs npm:npm gcc:gcc,libc6-dev
 	@$(BIN)/python -m bench.run $(ARGS)
 
-testbed: $(VENV)/.ready-to-develop ## Fetch everything the tests run against into the user's cache
+testbed: $(VENV)/.ready-to-develop ## Fetch and build everything the tests run against into the user's cache
 	@scripts/debian_needs.sh node:nodejs npm:npm openssl:openssl redis-server:redis-server
+	@$(NODE_NEEDS)
 	@$(BIN)/python -m tests.testbed --cluster
 
 clean: ## Remove what the targets made inside the checkout (uploads in data/ stay)

@@ -26,6 +26,9 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "Please run:  sudo apt-get install -y ${packages[*]}" >&2
     exit 1
 fi
+# Two of these at once would be in each other's way.
+exec 9>"${TMPDIR:-/tmp}/tusfleet-packages.lock"
+flock 9
 echo "Installing Debian packages: ${packages[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)

@@ -1,19 +1,12 @@
 #!/usr/bin/env bash
-# Runs the tests that take minutes: those marked `long`, then the conformance tests on two fleets.
-# Some measure times of a second or less, which what runs beside them can spoil: what failed is run once more, alone.
+# Runs the tests that take minutes: those marked `long`, then the conformance tests on fleets:
+#   fleet_tests.sh REDIS,STORE...
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=.venv/bin/python
+source scripts/once_more.sh
 
-together() {
-    "$python" -m pytest -n auto "$@" && return
-    echo "Once more, with nothing beside it, what failed:"
-    # Whole folders are left out then, and modules come to be imported in another order than they are announced in.
-    "$python" -m pytest -n 0 -W ignore::pytest.PytestAssertRewriteWarning --last-failed --last-failed-no-failures=none "$@"
-}
-
-together -m "long and not cluster"
-for fleet in cluster,minio sentinel,versitygw; do
+once_more -n auto -m "long and not cluster"
+for fleet in "$@"; do
     echo "Conformance on two gateways: $fleet"
-    TUSFLEET_TEST_DEPLOYMENT=$fleet together tests/conformance
+    TUSFLEET_TEST_DEPLOYMENT=$fleet once_more -n auto tests/conformance
 done

@@ -1,10 +1,12 @@
 """`python -m tests.testbed` fetches what the tests run, or only what it is told by name.
 
-`--cluster` adds what tests/cluster runs, `--bench` the benchmark's peers; `--lock` pins anew, `--list` tells the names.
+`--cluster` adds what tests/cluster runs, with images of containers where this user can build them; `--bench` adds the
+benchmark's peers. `--lock` pins anew, `--list` tells the names.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,9 @@ from tests.testbed import go_modules, npm, venvs
 from tests.testbed.cargo import cargo_program
 from tests.testbed.commands import Unavailable
 from tests.testbed.go_modules import module_files
+from tests.testbed.images import DEFINITIONS, image
 from tests.testbed.npm import npm_packages
+from tests.testbed.our_images import IMAGES, our_image
 from tests.testbed.programs import built_program
 from tests.testbed.venvs import python_environment
 
@@ -23,6 +27,16 @@ Fetch = Callable[[str], Path]
 def definitions(name: str) -> Path:
     """The folder of a table [go-files.NAME]."""
     return module_files(name)[0].parent
+
+
+def archive(name: str) -> Path:
+    """An image of others, as it is imported."""
+    return image(name).archive
+
+
+def our_archive(name: str) -> Path:
+    """One of our images, as it is imported."""
+    return our_image(name).archive
 
 
 FOR_TESTS: dict[str, Fetch] = {
@@ -54,6 +68,11 @@ FOR_CLUSTER: dict[str, Fetch] = {
     "prometheus": built_program,
     "syft": built_program,
 }
+FOR_PODS: dict[str, Fetch] = {
+    **{folder.name: archive for folder in sorted(DEFINITIONS.iterdir()) if folder.name != "python-base"},
+    **dict.fromkeys(IMAGES, our_archive),
+}
+"""Images, which only root can build; some share their names with programs."""
 FOR_BENCH: dict[str, Fetch] = {
     "tus-server": npm_packages,
     "tuspyserver": python_environment,
@@ -84,20 +103,23 @@ def main(arguments: list[str]) -> None:
     if unknown := set(names) - everything.keys():
         raise SystemExit(f"Unknown: {', '.join(sorted(unknown))}. `python -m tests.testbed --list` tells the names.")
     groups = FOR_TESTS | (FOR_CLUSTER if "--cluster" in options else {}) | (FOR_BENCH if "--bench" in options else {})
-    fetch({name: everything[name] for name in names} or groups)
+    complete = fetch({name: everything[name] for name in names} or groups)
+    if "--cluster" in options and os.geteuid() == 0:
+        complete = fetch(FOR_PODS) and complete
+    if not complete:
+        raise SystemExit(1)
 
 
-def fetch(wanted: dict[str, Fetch]) -> None:
-    """Fetch each; exits with 1 when one cannot be had, after the others."""
-    missing = False
+def fetch(wanted: dict[str, Fetch]) -> bool:
+    """Fetch each, also after one that cannot be had; tells whether all of them could."""
+    complete = True
     for name, get in wanted.items():
         try:
             print(f"{name}: {get(name)}", flush=True)
         except Unavailable as reason:
-            missing = True
+            complete = False
             print(f"{name} cannot be had: {reason}", file=sys.stderr)
-    if missing:
-        raise SystemExit(1)
+    return complete
 
 
 if __name__ == "__main__":

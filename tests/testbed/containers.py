@@ -24,7 +24,7 @@ from tests.servers import START_SECONDS, Process, Server, eventually
 from tests.testbed.commands import Unavailable, run_client
 from tests.testbed.gateways import Gateway, Janitor, Kinds
 from tests.testbed.oci_archives import read_archive
-from tests.testbed.sbom import our_image
+from tests.testbed.our_images import our_image
 
 _UNPACK_SECONDS = 120.0
 

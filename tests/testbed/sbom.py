@@ -9,23 +9,13 @@ import sys
 from pathlib import Path
 
 from tests.testbed.commands import Unavailable, run_client
-from tests.testbed.images import Image, build
+from tests.testbed.our_images import IMAGES, ROOT, our_image
 from tests.testbed.programs import built_program
-
-ROOT = Path(__file__).resolve().parents[2]
 
 FOLDER = ROOT / "build" / "sbom"
 
-IMAGES = {"tusfleet": "services", "tusfleet-operator": "operator"}
-"""Our images, and the folder in which the Dockerfile of each is."""
-
 SECONDS = 300.0
 """Longest that one image may take to be read."""
-
-
-def our_image(name: str) -> Image:
-    """One of our images, built from the checkout. Raises Unavailable where no image can be built."""
-    return build(f"localhost/{name}:dev", ROOT, ROOT / IMAGES[name] / "Dockerfile")
 
 
 def write_sbom(name: str, folder: Path) -> Path:

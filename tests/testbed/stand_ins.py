@@ -11,7 +11,7 @@ import yaml
 
 from tests.testbed.images import image
 from tests.testbed.node import Cluster
-from tests.testbed.sbom import IMAGES, our_image
+from tests.testbed.our_images import IMAGES, our_image
 from tusfleet_operator.resource.redis import DevRedis
 
 ROOT = Path(__file__).parents[2]

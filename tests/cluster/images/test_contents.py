@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.testbed.oci_archives import read_archive
-from tests.testbed.sbom import IMAGES, our_image, write_sbom
+from tests.testbed.our_images import IMAGES, our_image
+from tests.testbed.sbom import write_sbom
 
 MOST_BYTES = 250 * 1000 * 1000
 """Of all layers together, unpacked."""

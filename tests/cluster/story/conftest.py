@@ -12,7 +12,7 @@ from tests.cluster.story.site import ROOT, Site
 from tests.servers import eventually
 from tests.testbed.kube_tools import run_tool
 from tests.testbed.node import Cluster
-from tests.testbed.sbom import IMAGES, our_image
+from tests.testbed.our_images import IMAGES, our_image
 
 INSTALL_SECONDS = 300.0
 

@@ -13,6 +13,8 @@ from tests.cluster.story.site import Site
 from tests.servers import eventually
 from tusfleet_operator.builders.autoscaler import LEAVING_SECONDS
 
+pytestmark = pytest.mark.long
+
 FEWEST = 2
 MOST = 4
 

@@ -14,6 +14,8 @@ from tests.servers import eventually
 from tests.testbed.kube_tools import run_tool
 from tests.testbed.node_files import NAME as NODE
 
+pytestmark = pytest.mark.long
+
 TAKEN = 201
 REFUSED = 429
 

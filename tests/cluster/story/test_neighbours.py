@@ -13,6 +13,8 @@ import pytest
 from tests.cluster.story.site import Site
 from tests.servers import eventually
 
+pytestmark = pytest.mark.long
+
 TUS = {"Tus-Resumable": "1.0.0"}
 
 LENGTH = 20 * 2**20

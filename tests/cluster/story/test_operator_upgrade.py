@@ -12,6 +12,8 @@ from tests.cluster.story.site import ROOT, Site
 from tests.servers import eventually
 from tests.testbed.kube_tools import run_tool
 
+pytestmark = pytest.mark.long
+
 RELEASE = "tusfleet-operator"
 OPERATOR = {"app.kubernetes.io/name": RELEASE}
 

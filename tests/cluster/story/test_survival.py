@@ -13,6 +13,8 @@ from tests.cluster.story.events import CHANGED_SECONDS, GATEWAY, TIMEOUT, ready,
 from tests.cluster.story.site import Site
 from tests.servers import eventually
 
+pytestmark = pytest.mark.long
+
 
 def kill(site: Site, namespace: str, labels: dict[str, str]) -> Callable[[], bool]:
     """Have one pod gone at once, without any grace; gives what tells whether there is another one for it."""

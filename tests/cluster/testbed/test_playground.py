@@ -14,8 +14,8 @@ import pytest
 from tests.cluster.testbed.machine import left_over, machine
 from tests.testbed.cluster_playground import FOLDER, IMAGES
 from tests.testbed.images import image
-from tests.testbed.sbom import IMAGES as OURS
-from tests.testbed.sbom import our_image
+from tests.testbed.our_images import IMAGES as OURS
+from tests.testbed.our_images import our_image
 
 # It has a node of its own, hence comes before those that share one.
 pytestmark = pytest.mark.node
