@@ -18,6 +18,8 @@ NODE_SECONDS = 900.0
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test below this folder, before the command line's `-m` is looked at."""
+    # What takes minutes begins at once: at the end everybody would wait for it.
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
     for item in items:
         if not item.path.is_relative_to(HERE):
             continue

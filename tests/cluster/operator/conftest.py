@@ -34,9 +34,13 @@ def plane(control_plane: ControlPlane) -> ControlPlane:
 
 
 @pytest.fixture
-def site(plane: ControlPlane, home: str) -> Site:
+def site(plane: ControlPlane, home: str) -> Iterator[Site]:
     """A namespace of this test alone."""
-    return Site(plane.api, home)
+    found = Site(plane.api, home)
+    yield found
+    # Operators for all namespaces would look after them, every few seconds, for as long as there are tests.
+    for server in plane.api.objects(TUSSERVER.api_version, TUSSERVER.kind, home):
+        plane.api.delete(TUSSERVER.api_version, TUSSERVER.kind, server["metadata"]["name"], home)
 
 
 class SharedOperator:
