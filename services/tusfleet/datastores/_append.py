@@ -14,7 +14,7 @@ from tusfleet.datastores._disk import done, in_our_words, in_thread, reported, s
 from tusfleet.datastores._places import Places, own_fence, unfinished_at
 from tusfleet.uploads.errors import StoreFull, UploadError
 from tusfleet.uploads.models import Checkpoint, Upload
-from tusfleet.uploads.ports import ByteStream, Pump
+from tusfleet.uploads.ports import ByteStream, Pump, pump_of
 
 BATCH_BYTES = 1024 * 1024
 """Bytes asked of the stream at a time: what it queues by itself, and the largest write that keeps others flowing."""
@@ -105,7 +105,7 @@ class Appending:
         self._rules = rules
         self._upload = upload
         self._stream = stream
-        self._pump = stream if isinstance(stream, Pump) else None
+        self._pump = pump_of(stream)
         self._fence = own_fence(upload)
         self._path = places.partial(upload.id, self._fence)
         self._loop = asyncio.get_running_loop()

@@ -27,6 +27,8 @@ class Metrics:
         self.requests = Counter(
             "http_requests", "Requests answered.", ("method", "status"), registry=self.registry, namespace=NAMESPACE
         )
+        # Looking series up by their labels takes longer than counting.
+        self._answers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self.request_seconds = Histogram(
             "http_request_seconds",
             "Time from the head of a request to the end of its answer.",
@@ -156,5 +158,9 @@ class Metrics:
     def answered(self, method: str, status: int, seconds: float) -> None:
         """Count one answer and the time it took."""
         label = method if method in METHODS else "other"
-        self.requests.labels(label, str(status)).inc()
-        self.request_seconds.labels(label).observe(seconds)
+        series = self._answers.get((label, status))
+        if series is None:
+            series = self.requests.labels(label, str(status)), self.request_seconds.labels(label)
+            self._answers[label, status] = series
+        series[0].inc()
+        series[1].observe(seconds)

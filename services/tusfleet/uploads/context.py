@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from tusfleet.observability.metrics import Metrics
 from tusfleet.uploads.errors import FenceLost, Gone, NotFound
 from tusfleet.uploads.models import Change, Event, EventType, Principal, State, Upload
-from tusfleet.uploads.ports import DataStore, HookRunner, InfoStore, Lease, Limited, Locker
+from tusfleet.uploads.ports import DataStore, HookRunner, InfoStore, Lease, Locker, capacity_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,10 @@ class Context:
         Parameters:
             declared: whether its length is known before its first byte.
         """
-        limits = [] if self.policy.max_size is None else [self.policy.max_size]
-        if isinstance(self.data, Limited):
-            limits.append(self.data.capacity(declared=declared))
-        return min(limits, default=None)
+        capacity = capacity_of(self.data, declared=declared)
+        if capacity is None or self.policy.max_size is None:
+            return self.policy.max_size if capacity is None else capacity
+        return min(capacity, self.policy.max_size)
 
     def expiry(self, before: datetime | None = None) -> datetime | None:
         """When an upload that gets bytes now expires; never earlier than `before`."""

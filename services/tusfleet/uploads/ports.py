@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from tusfleet.uploads.models import (
     BodyEnd,
@@ -65,7 +65,6 @@ class ByteStream(Protocol):
         ...
 
 
-@runtime_checkable
 class Tentative(Protocol):
     """What a `ByteStream` may be besides: one whose bytes may turn out to count for nothing.
 
@@ -77,6 +76,11 @@ class Tentative(Protocol):
     def tentative(self) -> bool: ...
 
 
+def is_tentative(stream: ByteStream) -> bool:
+    """Whether a stream is `Tentative`, and so at present; as `pump_of`, without `isinstance`."""
+    return bool(getattr(stream, "tentative", False))
+
+
 @dataclass(frozen=True, slots=True)
 class Pumped:
     """What a stream has moved into a file by itself: bytes written, and the error that ended it."""
@@ -85,7 +89,6 @@ class Pumped:
     error: OSError | None = None
 
 
-@runtime_checkable
 class Pump(Protocol):
     """What a `ByteStream` may be besides: one that can move bytes into a file by itself, past the event loop.
 
@@ -100,6 +103,14 @@ class Pump(Protocol):
         it is under way any more once that has been carried out. After an error bytes are missing: give the stream up.
         """
         ...
+
+
+def pump_of(stream: ByteStream) -> Pump | None:
+    """The stream itself if it is a `Pump`.
+
+    `isinstance` with a protocol takes 15 us, a tenth of a small request; this takes less than one.
+    """
+    return cast("Pump", stream) if hasattr(stream, "pump") else None
 
 
 class Content(Protocol):
@@ -370,7 +381,6 @@ class Redirecting(Protocol):
         ...
 
 
-@runtime_checkable
 class Limited(Protocol):
     """What a `DataStore` may be besides: one that does not take uploads of any size."""
 
@@ -380,6 +390,12 @@ class Limited(Protocol):
         Final uploads are not meant: `concatenate` knows how much it can join.
         """
         ...
+
+
+def capacity_of(data: DataStore, *, declared: bool) -> int | None:
+    """The capacity of a data store that is `Limited`, else None; as `pump_of`, without `isinstance`."""
+    capacity = getattr(data, "capacity", None)
+    return None if capacity is None else cast("Limited", data).capacity(declared=declared)
 
 
 @runtime_checkable

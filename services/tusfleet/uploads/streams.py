@@ -9,7 +9,7 @@ from tusfleet.uploads.checksums import Hasher
 from tusfleet.uploads.errors import BadRequest, StoreFull, UploadError
 from tusfleet.uploads.intents import Checksum
 from tusfleet.uploads.models import BodyEnd
-from tusfleet.uploads.ports import ByteStream, Tentative
+from tusfleet.uploads.ports import ByteStream, is_tentative
 
 HASH_INLINE_BYTES = 64 * 1024
 """Fewer bytes than this are hashed on the loop: it takes less time than handing them to a thread."""
@@ -102,7 +102,7 @@ class LimitedStream:
     @property
     def tentative(self) -> bool:
         """As that of the stream behind it."""
-        return isinstance(self._stream, Tentative) and self._stream.tentative
+        return is_tentative(self._stream)
 
     async def read(self, want: int, wait: float) -> Sequence[bytes]:
         if self._early is not None:

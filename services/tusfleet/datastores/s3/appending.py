@@ -12,7 +12,7 @@ from tusfleet.datastores.s3.means import Means
 from tusfleet.datastores.s3.outgoing import BATCH_BYTES, Outgoing
 from tusfleet.uploads.errors import UploadError
 from tusfleet.uploads.models import Checkpoint, Upload
-from tusfleet.uploads.ports import ByteStream, Tentative
+from tusfleet.uploads.ports import ByteStream, is_tentative
 
 PATIENCE = 5
 """Intervals after which bytes that are too many for the record deserve a request to S3 of their own: at a pause of a
@@ -51,7 +51,7 @@ class Appending:
         self._stream = stream
         self._loop = asyncio.get_running_loop()
         self._bell = asyncio.Event()
-        self._tentative = isinstance(stream, Tentative) and stream.tentative
+        self._tentative = is_tentative(stream)
         self._interval = means.options.checkpoint_interval
         self._out = Outgoing(means, upload, nonce, self._bell.set, tentative=self._tentative)
         self._reading: asyncio.Task[int] | None = None
