@@ -31,6 +31,7 @@ OPERATOR = {
     "port": "8080, where the Service finds it; spec.service.port is what clients see",
     "metrics_port": "9090, where probes and Prometheus find it",
     "workers": "one process a pod: more gateways are more replicas",
+    "lane_min_size": "only bytes for a file take the lane",
     "infostore": "redis: the store that any number of gateways shares",
     "datastore": "s3: spec.storage names the bucket",
     "data_dir": "pods keep nothing on a disk",

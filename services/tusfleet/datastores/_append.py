@@ -37,9 +37,6 @@ SYNC_BYTES = 128 * 1024 * 1024
 """A sync begins after so many bytes, so that the last one, for which a client waits, has no second's worth to do.
 Half of it gains nothing more for a fast disk, and a checkpoint is a commit."""
 
-PUMP_BYTES = 256 * 1024
-"""A batch of this size tells of a sender that is worth pumping from."""
-
 PUMP_SECONDS = 0.1
 """Longest time to pump while a sync runs: then it is looked at again."""
 
@@ -133,9 +130,9 @@ class Appending:
             self._let_go()
             await self._take_back()
             if self._reading is None:
-                return await self._stream.read(BATCH_BYTES, GATHER_SECONDS)
+                return await self._stream.read(self._batch(), GATHER_SECONDS)
         if self._reading is None:
-            self._reading = self._loop.create_task(_read(self._stream))
+            self._reading = self._loop.create_task(_read(self._stream, self._batch()))
         reading = self._reading
         if not idle:
             await self._something(reading)
@@ -145,6 +142,10 @@ class Appending:
         chunks = await reading
         self._reading = None
         return chunks
+
+    def _batch(self) -> int:
+        """Bytes to ask for: no more than tell whether the rest is to be pumped."""
+        return BATCH_BYTES if self._pump is None else min(BATCH_BYTES, self._pump.worth)
 
     async def _take_back(self) -> None:
         """End a read that waits in a task of its own, where that loses nothing: a silent client would hold the task."""
@@ -171,7 +172,7 @@ class Appending:
                 raise failure from error
             self.failure = failure
         self._written()
-        if self._pump is not None and self.failure is None and sum(map(len, chunks)) >= PUMP_BYTES:
+        if self._pump is not None and self.failure is None and sum(map(len, chunks)) >= self._pump.worth:
             await self._let_pump(self._pump)
 
     async def _let_pump(self, pump: Pump) -> None:
@@ -312,8 +313,8 @@ def _resolve(waiter: asyncio.Future[None], *_: object) -> None:
         waiter.set_result(None)
 
 
-async def _read(stream: ByteStream) -> Sequence[bytes]:
-    return await stream.read(BATCH_BYTES, GATHER_SECONDS)
+async def _read(stream: ByteStream, want: int) -> Sequence[bytes]:
+    return await stream.read(want, GATHER_SECONDS)
 
 
 def _sync_file(fd: int, folder: str | None) -> None:

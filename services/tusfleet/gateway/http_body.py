@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Awaitable, Callable
 
 from tusfleet.gateway.http_flow import BODY, LANE, Flow, Timer, Waiter, settle
@@ -12,9 +13,6 @@ from tusfleet.gateway.http_lane import LANES_OF_THIS_PROCESS, Run
 from tusfleet.uploads.models import BodyEnd
 from tusfleet.uploads.ports import Pumped
 from tusfleet.uploads.streams import parted
-
-LANE_BYTES = 256 * 1024
-"""A rest from which the lane is worth its thread."""
 
 LEAVE_SECONDS = 0.25
 """Longest time for which a body that has to end goes on: what a vanished client had sent is in the kernel by then, a
@@ -59,7 +57,8 @@ class NativeBody:
         length: in bytes, None when it is chunked.
         expects: whether the client waits for 100 (Continue) before it sends the body.
         idle_timeout: longest pause in seconds.
-        passed: is called when the last bytes went by the lane; None where no lane can be taken.
+        lane: from how many bytes on what is left may take the lane; None where it cannot.
+        passed: is called when the last bytes went by the lane.
     """
 
     __slots__ = (
@@ -68,6 +67,7 @@ class NativeBody:
         "_flow",
         "_full",
         "_interrupted",
+        "_lane",
         "_passed",
         "_run",
         "_timer",
@@ -79,6 +79,7 @@ class NativeBody:
         "idle_timeout",
         "length",
         "more",
+        "passed_by",
         "queued",
         "wanted",
     )
@@ -91,7 +92,8 @@ class NativeBody:
         *,
         expects: bool,
         idle_timeout: float,
-        passed: Callable[[], None] | None = None,
+        lane: int | None,
+        passed: Callable[[], None],
     ) -> None:
         self._flow = flow
         self._timer = timer
@@ -100,12 +102,15 @@ class NativeBody:
         self._interrupted: BodyEnd | None = None
         self._dropped = False
         self._full = False
+        self._lane = lane
         self._passed = passed
         self._run: Run | None = None
         self.length = length
         self.expects = expects
         self.idle_timeout = idle_timeout
         self.arrived = 0
+        self.passed_by = 0
+        """Of the bytes that have arrived, those that took the lane."""
         self.queued = 0
         self.wanted = 0
         self.more = True
@@ -138,11 +143,14 @@ class NativeBody:
             return self.queued
         return self.queued + min(left, self._flow.unread())
 
+    @property
+    def worth(self) -> int:
+        """From how many bytes at a time on it is worth pumping, as things stand."""
+        return sys.maxsize if self._lane is None or not self._fits(self._lane) else self._lane
+
     async def pump(self, file: int, position: int, want: int, seconds: float) -> Pumped:
         left = self.left
-        if self._passed is None or left is None or left < LANE_BYTES or not self.open or self.expects:
-            return NOTHING
-        if not LANES_OF_THIS_PROCESS.free or self._flow.transport.is_closing():
+        if self._lane is None or left is None or not self._fits(self._lane) or self._flow.transport.is_closing():
             return NOTHING
         descriptor = self._flow.transport.get_extra_info("socket").fileno()
         self._flow.hold(LANE)
@@ -159,9 +167,15 @@ class NativeBody:
         finally:
             self._run = None
             self.arrived += run.received
+            self.passed_by += run.received
             if self.left == 0:
                 self._passed()
             self._flow.release(LANE)
+
+    def _fits(self, lane: int) -> bool:
+        """Whether what is left is long enough for the lane, and there is one."""
+        left = self.left
+        return left is not None and left >= lane and self.open and not self.expects and LANES_OF_THIS_PROCESS.free
 
     def first(self) -> Awaitable[None]:
         """Wait until there is a byte, or the end; at most the idle timeout.

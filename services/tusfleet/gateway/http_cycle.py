@@ -40,6 +40,9 @@ class Connection(Protocol):
     def answered(self, cycle: UploadCycle) -> None:
         """The answer of `cycle` is written."""
 
+    def count(self, body: NativeBody) -> None:
+        """A body has ended, with or without an answer."""
+
 
 class UploadCycle:
     """One request and its answer.
@@ -93,6 +96,7 @@ class UploadCycle:
                 await self._fail()
         finally:
             self.body.drop()
+            self._connection.count(self.body)
             # The scope knows this object by its extensions: a circle that only the collector would find.
             self.scope = None
 

@@ -42,6 +42,7 @@ class ProtocolLimits:
         max_connections: most connections at a time, None without a limit.
         idle_timeout: seconds in which a client must take something of an answer, or send something of a body that
             the application reads by plain ASGI messages; uploads have their own.
+        lane_bytes: from how many bytes on a body, or the rest of one, may take the lane (`http_lane`); None never.
     """
 
     header_timeout: float = 10.0
@@ -50,6 +51,7 @@ class ProtocolLimits:
     url_bytes: int = 8 * 1024
     max_connections: int | None = None
     idle_timeout: float = 30.0
+    lane_bytes: int | None = 256 * 1024
 
 
 class Refused(Exception):

@@ -20,7 +20,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from tusfleet.gateway.http_answer import Answer
-from tusfleet.gateway.http_body import LANE_BYTES, NativeBody
+from tusfleet.gateway.http_body import NativeBody
 from tusfleet.gateway.http_cycle import UploadCycle
 from tusfleet.gateway.http_flow import PIPELINE, Flow, Timer
 from tusfleet.gateway.http_framing import ProtocolLimits, Refused, problem
@@ -37,6 +37,9 @@ LINGER_BYTES = 64 * 1024 * 1024
 
 MAX_PIPELINED = 32
 """Requests that may wait behind the one being answered: a packet holds thousands, and each costs kilobytes."""
+
+WAYS = ("loop", "lane")
+"""How the bytes of a body reach the application: by the event loop, or past it by a thread."""
 
 CROWD = 128
 """Connections beyond the limit that are told so; still more are cut at once."""
@@ -71,6 +74,10 @@ class TusfleetHttpProtocol(asyncio.BufferedProtocol):
     @staticmethod
     def connections_gauge(step: int) -> None:
         """Is told of every connection: +1, and -1 at its end."""
+
+    @staticmethod
+    def bodies_counter(way: str, size: int) -> None:
+        """Is told at the end of a body of the bytes that took one of the two `WAYS`."""
 
     flow: Flow
 
@@ -191,7 +198,8 @@ class TusfleetHttpProtocol(asyncio.BufferedProtocol):
             head.length,
             expects=head.expects,
             idle_timeout=self.limits.idle_timeout,
-            passed=None if self._tls or (head.length or 0) < LANE_BYTES else self._reader.passed,
+            lane=self._lane(head.length),
+            passed=self._reader.passed,
         )
         cycle = UploadCycle(
             self, self._scope(head), body, head.trailers, keep_alive=head.keep_alive, plain=not self._tls
@@ -203,6 +211,10 @@ class TusfleetHttpProtocol(asyncio.BufferedProtocol):
             self.flow.hold(PIPELINE)
             self._pipeline = [*(self._pipeline or ()), cycle]
         return body
+
+    def _lane(self, length: int | None) -> int | None:
+        least = self.limits.lane_bytes
+        return None if self._tls or length is None or least is None or length < least else least
 
     def received(self) -> None:
         """The request taken last has arrived whole."""
@@ -242,6 +254,12 @@ class TusfleetHttpProtocol(asyncio.BufferedProtocol):
         task = self._loop.create_task(cycle.run(self._config.loaded_app), context=context)
         task.add_done_callback(self.server_state.tasks.discard)
         self.server_state.tasks.add(task)
+
+    def count(self, body: NativeBody) -> None:
+        """Note how the bytes of a body came."""
+        for way, size in zip(WAYS, (body.arrived - body.passed_by, body.passed_by), strict=True):
+            if size:
+                self.bodies_counter(way, size)
 
     def answered(self, cycle: UploadCycle) -> None:
         """The answer of `cycle` is written: go on with the next request, or end the connection."""
@@ -335,13 +353,17 @@ def _shared(address: tuple[str, int | None] | None) -> tuple[str, int | None] | 
 
 
 def configured_protocol(
-    limits: ProtocolLimits, connections_gauge: Callable[[int], None] | None = None
+    limits: ProtocolLimits,
+    connections_gauge: Callable[[int], None] | None = None,
+    bodies_counter: Callable[[str, int], None] | None = None,
 ) -> type[asyncio.Protocol]:
-    """The protocol class with limits of its own, and somebody who is told of every connection (+1, -1).
+    """The protocol class with limits of its own, and somebody who is told of connections (+1, -1) and of bodies.
 
     Event loops take a `BufferedProtocol` wherever they take a `Protocol`; uvicorn's types name the latter alone.
     """
     members: dict[str, Any] = {"__slots__": (), "limits": limits}
     if connections_gauge is not None:
         members["connections_gauge"] = staticmethod(connections_gauge)
+    if bodies_counter is not None:
+        members["bodies_counter"] = staticmethod(bodies_counter)
     return cast("type[asyncio.Protocol]", type("TusfleetHttpProtocol", (TusfleetHttpProtocol,), members))

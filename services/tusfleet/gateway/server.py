@@ -241,10 +241,11 @@ def _config(settings: Settings, service: Service, application: Any) -> uvicorn.C
         # Each worker has its share of them, rounded up.
         max_connections=None if settings.max_connections is None else -(-settings.max_connections // settings.workers),
         idle_timeout=settings.body_idle_timeout.total_seconds(),
+        lane_bytes=settings.lane_min_size,
     )
     return uvicorn.Config(
         application,
-        http=configured_protocol(limits, service.metrics.connections.inc),
+        http=configured_protocol(limits, service.metrics.connections.inc, service.metrics.body),
         ws="none",
         lifespan="off",
         interface="asgi3",

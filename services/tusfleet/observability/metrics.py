@@ -54,6 +54,13 @@ class Metrics:
         self.bytes_received = Counter(
             "bytes_received", "Upload bytes that became durable.", registry=self.registry, namespace=NAMESPACE
         )
+        self.body_bytes = Counter(
+            "body_bytes",
+            "Bytes of request bodies, by their way: the event loop, or past it.",
+            ("way",),
+            registry=self.registry,
+            namespace=NAMESPACE,
+        )
         self.bytes_sent = Counter("bytes_sent", "Bytes of downloads.", registry=self.registry, namespace=NAMESPACE)
         self.uploads = Counter(
             "uploads", "What happened to uploads.", ("event",), registry=self.registry, namespace=NAMESPACE
@@ -154,6 +161,10 @@ class Metrics:
             registry=self.registry,
             namespace=NAMESPACE,
         )
+
+    def body(self, way: str, size: int) -> None:
+        """Count the bytes of one body that came one way."""
+        self.body_bytes.labels(way).inc(size)
 
     def answered(self, method: str, status: int, seconds: float) -> None:
         """Count one answer and the time it took."""

@@ -41,6 +41,12 @@ class ServerSettings(BaseModel):
         le=64,
         description="Processes that serve the port together, on one box. One takes about one core.",
     )
+    lane_min_size: Size | None = Field(
+        256 * 1024,
+        ge=1,
+        description="From this size on a body that is plain HTTP and tells its length is moved into its file by a thread, past the event loop; "
+        "`none` switches that off. `tusfleet_body_bytes_total` tells how many bytes took which way.",
+    )
     metrics_port: int | None = Field(
         None,
         ge=0,

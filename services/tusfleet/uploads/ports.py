@@ -95,6 +95,11 @@ class Pump(Protocol):
     Its `read` may be cancelled: what has come by then is given by the next one.
     """
 
+    @property
+    def worth(self) -> int:
+        """From how many bytes of one `read` on it is worth pumping what follows, as things stand."""
+        ...
+
     async def pump(self, file: int, position: int, want: int, seconds: float) -> Pumped:
         """Write the next bytes at `position` of the file with the descriptor `file`, in order and without a gap.
 

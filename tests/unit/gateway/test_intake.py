@@ -42,7 +42,9 @@ class Client:
         loop = asyncio.get_running_loop()
         self.transport = Transport()
         flow = Flow(loop, cast("Any", self.transport), 10)
-        self.body = NativeBody(flow, Timer(loop), length, expects=False, idle_timeout=10)
+        self.body = NativeBody(
+            flow, Timer(loop), length, expects=False, idle_timeout=10, lane=None, passed=lambda: None
+        )
 
     def send(self) -> int:
         """Send as much as is read before the connection is paused."""
