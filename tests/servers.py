@@ -22,6 +22,25 @@ STOP_SECONDS = 40.0
 """Longer than the grace that a server has by default."""
 
 
+LANE = os.environ.get("TUSFLEET_TEST_LANE", "")
+"""Which bodies take the lane (`gateway/http_lane.py`): `on` all that can, however small, `off` none, `random` as it
+comes; without it those that take it by default."""
+
+LANE_SIZES = {"": {}, "on": {"TUSFLEET_LANE_MIN_SIZE": "1"}, "off": {"TUSFLEET_LANE_MIN_SIZE": "none"}}
+LANE_SIZES["random"] = LANE_SIZES["on"]
+
+PROGRAM = "from tusfleet.cli.main import main; main()"
+"""The program `tusfleet`."""
+
+BY_CHANCE = """
+import random
+from tusfleet.gateway.http_protocol import TusfleetHttpProtocol as Edge
+as_set = Edge._lane
+Edge._lane = lambda edge, length: random.choice((None, as_set(edge, length)))
+"""
+"""Leaves the way of each body to chance."""
+
+
 class Process(Protocol):
     """A process that has been started; `subprocess.Popen` is one."""
 
@@ -55,7 +74,7 @@ class Server:
         self.data = folder / "data"
         self.log_file = folder / "server.log"
         self.flags = flags
-        self.environment = {**os.environ, **(environment or {})}
+        self.environment = {**os.environ, **LANE_SIZES[LANE], **(environment or {})}
         self.port = 0
         self.path = "/files"
         self._process: Process | None = None
@@ -92,7 +111,7 @@ class Server:
         """Make a process of `tusfleet` with these arguments, in a session of its own, that writes to the log file."""
         with self.log_file.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", "from tusfleet.cli.main import main; main()", *arguments],
+                [sys.executable, "-c", BY_CHANCE + PROGRAM if LANE == "random" else PROGRAM, *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

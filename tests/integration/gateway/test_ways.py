@@ -9,7 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import Server, eventually, serving
+from tests.servers import LANE, Server, eventually, serving
+
+pytestmark = pytest.mark.skipif(bool(LANE), reason="these tests say themselves which bodies take the lane")
 
 TUS = {"Tus-Resumable": "1.0.0"}
 SIZE = 4 * 2**20
