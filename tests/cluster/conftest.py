@@ -18,8 +18,8 @@ NODE_SECONDS = 900.0
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test below this folder, before the command line's `-m` is looked at."""
-    # What takes minutes begins at once: at the end everybody would wait for it.
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+    # What takes minutes begins at once: at the end one process would do it, and the others wait.
+    items.sort(key=lambda item: _has_a_node(item) or item.get_closest_marker("timeout") is None)
     for item in items:
         if not item.path.is_relative_to(HERE):
             continue
@@ -48,6 +48,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
         yield
     except Unavailable as reason:
         pytest.skip(str(reason))
+
+
+def _has_a_node(item: pytest.Item) -> bool:
+    return item.get_closest_marker("node") is not None or _shares_a_node(item)
 
 
 def _shares_a_node(item: pytest.Item) -> bool:
