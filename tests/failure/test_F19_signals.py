@@ -17,6 +17,7 @@ LABEL = re.compile(r'([a-z_]+)="([^"]*)"')
 
 METHODS = {"OPTIONS", "HEAD", "GET", "POST", "PATCH", "DELETE", "other"}
 EVENTS = {"created", "finished", "terminated", "expired", "failed"}
+WAYS = {"loop", "lane"}
 REASONS = {"cut", "stalled", "drain", "taken over"}
 
 
@@ -40,10 +41,11 @@ def test_F19_no_client_makes_labels(server: Server) -> None:
     for number in range(200):
         strange(server, numbers, number)
     after = labels(server)
-    assert set(after) <= {"method", "status", "event", "reason", "le"}
+    assert set(after) <= {"method", "status", "event", "reason", "way", "le"}
     assert after["method"] <= METHODS
     assert after["event"] <= EVENTS
     assert after.get("reason", set()) <= REASONS
+    assert after.get("way", set()) <= WAYS
     assert all(re.fullmatch("[2345][0-9]{2}", status) for status in after["status"])
     assert after["le"] == before["le"]
     # Whatever 200 strange clients did, it made a handful of series at most.

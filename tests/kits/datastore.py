@@ -59,7 +59,8 @@ def some_bytes(size: int, seed: int = 1) -> bytes:
 
 def advanced(upload: Upload, checkpoint: Checkpoint) -> Upload:
     """The record after a commit of `checkpoint`."""
-    return replace(upload, offset=checkpoint.offset, placement=checkpoint.placement)
+    state = State.FINISHED if checkpoint.whole else upload.state
+    return replace(upload, offset=checkpoint.offset, placement=checkpoint.placement, state=state)
 
 
 def iterate(store: DataStore, upload: Upload, stream: FakeStream) -> aclosing[AsyncGeneratorLike]:
@@ -397,7 +398,8 @@ class DataStoreKit:
             piece = content[upload.offset : upload.offset + int((size - upload.offset) * share)]
             upload = await _accident(store, upload, piece, kind)
             assert await content_of(store, upload) == content[: upload.offset]
-        upload = await append(store, upload, *_cut(content[upload.offset :], 100_000))
+        if upload.state is not State.FINISHED:  # nobody appends to one that is whole
+            upload = await append(store, upload, *_cut(content[upload.offset :], 100_000))
         done = await finish(store, upload)
         if repeated:
             done = await finish(store, upload)

@@ -90,19 +90,24 @@ class Appending:
 
     No write is under way while its owner holds a checkpoint; a sync may go on beside reads and writes. While nothing
     waits to become durable no descriptor is open, so that clients that are silent cost none.
+
+    Parameters:
+        in_one_piece: whether the file is placed next, if its first checkpoint is for all of its bytes: then its name
+            need not become durable before.
     """
 
     __slots__ = (
-        "_due", "_fd", "_fence", "_ino", "_loop", "_new", "_path", "_places", "_position", "_pump", "_reading",
-        "_rules", "_safe", "_stream", "_syncing", "_target", "_upload", "failure",
+        "_due", "_fd", "_fence", "_in_one_piece", "_ino", "_loop", "_new", "_path", "_places", "_position", "_pump",
+        "_reading", "_rules", "_safe", "_stream", "_syncing", "_target", "_upload", "failure",
     )  # fmt: skip
 
-    def __init__(self, places: Places, rules: Rules, upload: Upload, stream: ByteStream) -> None:
+    def __init__(self, places: Places, rules: Rules, upload: Upload, stream: ByteStream, *, in_one_piece: bool) -> None:
         self._places = places
         self._rules = rules
         self._upload = upload
         self._stream = stream
         self._pump = pump_of(stream)
+        self._in_one_piece = in_one_piece
         self._fence = own_fence(upload)
         self._path = places.partial(upload.id, self._fence)
         self._loop = asyncio.get_running_loop()
@@ -240,7 +245,7 @@ class Appending:
             self._fd = self._places.open_bytes(self._path, standing, os.O_RDWR)
         else:
             # New also when a writer has made it that died: nobody knows whether its name had become durable.
-            self._fd, self._new = self._places.make(self._path), True
+            self._fd, self._new = self._places.make_own(self._path), True
         found = os.fstat(self._fd)
         self._ino = found.st_ino
         if found.st_size > self._position:
@@ -280,7 +285,8 @@ class Appending:
         if not self._rules.durable:
             self._safe = self._target
             return self._checkpoint()
-        folder = os.path.dirname(self._path) if self._new else None
+        placed_next = self._in_one_piece and self._position == self._upload.length and not self._safe
+        folder = os.path.dirname(self._path) if self._new and not placed_next else None
         self._new = False
         self._syncing = self._loop.run_in_executor(None, _sync_file, self._fd, folder)
         return None

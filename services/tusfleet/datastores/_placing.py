@@ -41,11 +41,13 @@ class Placer:
         places: the folders.
         template: names finished files.
         sidecar: whether they get a sidecar.
+        at_once: whether a file may have been placed before its bytes were committed, and never were.
     """
 
     places: Places
     template: KeyTemplate
     sidecar: bool
+    at_once: bool
 
     def place(self, upload: Upload) -> Placement:
         """Give the file of a complete upload its place, unless it has it already.
@@ -75,8 +77,10 @@ class Placer:
             partial = os.lstat(self.places.unfinished(upload))
         except FileNotFoundError:
             partial = None
-        if partial is not None and partial.st_nlink < 2:
-            return None
+        return None if partial is not None and partial.st_nlink < 2 else self._placed(upload, partial)
+
+    def _placed(self, upload: Upload, partial: os.stat_result | None) -> str | None:
+        """The key of the file of an upload: that of the unfinished one if it is there, else by what it is like."""
         for key in self._candidates(upload):
             try:
                 found = os.lstat(self.places.file(key))
@@ -92,12 +96,20 @@ class Placer:
         if isinstance(key, str):
             self._remove_placed(upload, key, beside=bool(upload.placement.get("sidecar")))
         elif (whole := _whole(upload)) is not None:
-            self._remove_unrecorded(whole)
+            self._remove_unrecorded(whole, self.find(whole))
+        else:
+            self.forget(upload)
         for path in self.places.all_of(upload):
             remove(path)
         for path in self.places.graves_of(upload):
             if _is_file_of(path, upload) or _is_sidecar_of(path, upload):
                 remove(path)
+
+    def forget(self, upload: Upload) -> None:
+        """Take away what an attempt has placed that was not committed, so that the record tells of no byte."""
+        if self.at_once and upload.length is not None and not upload.offset:
+            whole = replace(upload, offset=upload.length)
+            self._remove_unrecorded(whole, self._placed(whole, None))
 
     def _remove_placed(self, upload: Upload, key: str, *, beside: bool) -> None:
         path = self.places.file(key)
@@ -132,9 +144,8 @@ class Placer:
                 return  # it is in use, or gone already
             folder = os.path.dirname(folder)
 
-    def _remove_unrecorded(self, upload: Upload) -> None:
-        """Take away what an attempt to finish that crashed has left under the names it tries."""
-        placed = self.find(upload)
+    def _remove_unrecorded(self, upload: Upload, placed: str | None) -> None:
+        """Take away what an attempt to finish that crashed has left under the names it tries, the file itself too."""
         content = sidecars.render(upload)
         for key in self._candidates(upload):
             path = self.places.file(key)
@@ -177,6 +188,10 @@ class Placer:
                 raise
             except (FileExistsError, NotADirectoryError, IsADirectoryError):
                 if _is_there(partial, target, upload):
+                    return key
+                if self.at_once and _has_mark(target, upload):
+                    # Of an attempt that nobody was told of: what has come now counts.
+                    os.replace(partial, target)
                     return key
                 if content is not None and sidecars.holds(target + SIDECAR, content):
                     os.unlink(target + SIDECAR)
@@ -249,6 +264,14 @@ def _is_there(partial: str, target: str, upload: Upload) -> bool:
         return marks.has(found, upload) and stat.S_ISREG(found.st_mode) and filecmp.cmp(partial, target, shallow=False)
     except FileNotFoundError:
         return marks.has(found, upload) and found.st_size == upload.offset
+
+
+def _has_mark(path: str, upload: Upload) -> bool:
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISREG(found.st_mode) and marks.has(found, upload)
 
 
 def _is_file_of(path: str, upload: Upload) -> bool:

@@ -23,9 +23,9 @@ from tusfleet.datastores._disk import in_thread, remove, reported, sync_data, sy
 from tusfleet.datastores._places import FENCE, Places, lost, named_fence, own_fence, unfinished_at
 from tusfleet.datastores._placing import Placer
 from tusfleet.datastores.keys import KeyTemplate
-from tusfleet.uploads.errors import DataLost, Unavailable
+from tusfleet.uploads.errors import DataLost, Unavailable, UploadError
 from tusfleet.uploads.models import Checkpoint, Placement, Upload
-from tusfleet.uploads.ports import ByteStream
+from tusfleet.uploads.ports import ByteStream, is_tentative, may_exceed
 
 READ_BYTES = 256 * 1024
 """Bytes read at a time for a download that cannot use sendfile."""
@@ -68,6 +68,9 @@ class FilesystemDataStore:
         checkpoint_interval: longest time in seconds from the arrival of bytes to their checkpoint; above 0.
         key_template: names finished files, see `KeyTemplate.parse`.
         sidecar: write `<key>.json` beside a finished file, with what is known about it.
+        at_once: whether an upload that comes in one piece is placed before its bytes are committed, which saves a
+            commit and syncs. Only where no holder ever goes on after its lease: an attempt that was not committed is
+            made good by the next one.
         write_seconds: is told how long every write of a batch took.
         now: the wall clock in seconds, to tell the age of leftovers.
 
@@ -83,6 +86,7 @@ class FilesystemDataStore:
         checkpoint_interval: float = 1.0,
         key_template: str = "{id}",
         sidecar: bool = False,
+        at_once: bool = False,
         write_seconds: Observer | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -91,10 +95,11 @@ class FilesystemDataStore:
             template = KeyTemplate.parse(key_template)
         except ValueError as error:
             raise ValueError(f"key_template: {error}") from None
-        self._placer = Placer(self._places, template, sidecar)
+        self._placer = Placer(self._places, template, sidecar, at_once)
         self._rules = Rules(durable, checkpoint_interval, Pace(write_seconds))
         self._durable = durable
         self._sidecar = sidecar
+        self._at_once = at_once
         self._now = now
 
     async def prepare(self) -> None:
@@ -121,7 +126,8 @@ class FilesystemDataStore:
             yield Checkpoint(upload.offset, upload.placement)
             with reported():
                 await in_thread(remove, former)
-        appending = Appending(self._places, self._rules, upload, stream)
+        in_one_piece = self._at_once and not (upload.offset or is_tentative(stream) or may_exceed(stream))
+        appending = Appending(self._places, self._rules, upload, stream, in_one_piece=in_one_piece)
         try:
             appending.verify()
             while True:
@@ -136,14 +142,31 @@ class FilesystemDataStore:
                     break
                 checkpoint = appending.progress()
                 if checkpoint is not None:
-                    yield checkpoint
+                    yield await self._placed(upload, checkpoint) if in_one_piece else checkpoint
+                    in_one_piece = False
             checkpoint = await appending.settle()
             if checkpoint is not None:
-                yield checkpoint
+                yield await self._placed(upload, checkpoint) if in_one_piece else checkpoint
             if appending.failure is not None:
                 raise appending.failure
         finally:
             await appending.close()
+
+    async def _placed(self, upload: Upload, checkpoint: Checkpoint) -> Checkpoint:
+        """The first checkpoint of an upload; if it is the last, too, with the file in its place already."""
+        if checkpoint.offset != upload.length:
+            with reported():
+                await in_thread(self._placer.forget, upload)
+            return checkpoint
+        whole = replace(upload, offset=checkpoint.offset, placement=checkpoint.placement)
+        try:
+            return Checkpoint(checkpoint.offset, await self.finish(whole), whole=True)
+        except UploadError:
+            # What is in the way is told when the bytes are kept, and the upload is to be finished.
+            if self._durable:
+                with reported():
+                    await in_thread(sync_folder, os.path.dirname(self._places.unfinished(whole)))
+            return checkpoint
 
     async def finish(self, upload: Upload) -> Placement:
         with reported():
@@ -252,7 +275,7 @@ class FilesystemDataStore:
     async def _merge(self, upload: Upload, parts: Sequence[Upload]) -> Placement:
         fence = own_fence(upload)
         path = self._places.partial(upload.id, fence)
-        target = self._own_partial(path)
+        target = self._places.make_own(path)
         try:
             await in_thread(os.ftruncate, target, 0)
             position = 0
@@ -270,15 +293,6 @@ class FilesystemDataStore:
             raise
         finally:
             os.close(target)
-
-    def _own_partial(self, path: str) -> int:
-        fd = self._places.make(path)
-        if os.fstat(fd).st_nlink > 1:
-            # Placed under a name that the template of today does not give: that file is whole, and stays as it is.
-            os.close(fd)
-            os.unlink(path)
-            fd = self._places.make(path)
-        return fd
 
     async def _add(self, part: Upload, target: int, position: int) -> None:
         source = self._places.open_bytes(self._places.source(part), part)

@@ -216,6 +216,8 @@ async def _filesystem(settings: Settings, metrics: Metrics, *, look_only: bool) 
             checkpoint_interval=settings.checkpoint_interval.total_seconds(),
             key_template=settings.key_template,
             sidecar=settings.sidecar,
+            # A lease in Redis may end while its holder is at work; one of this box cannot.
+            at_once=settings.infostore is InfoStoreKind.SQLITE,
             write_seconds=metrics.write_seconds,
         )
     except ValueError as error:

@@ -81,6 +81,11 @@ def is_tentative(stream: ByteStream) -> bool:
     return bool(getattr(stream, "tentative", False))
 
 
+def may_exceed(stream: ByteStream) -> bool:
+    """Whether a stream may turn out to have more bytes than there is room for, after all that there is have come."""
+    return bool(getattr(stream, "may_exceed", False))
+
+
 @dataclass(frozen=True, slots=True)
 class Pumped:
     """What a stream has moved into a file by itself: bytes written, and the error that ended it."""

@@ -79,6 +79,9 @@ class LimitedStream:
             None when room is no question.
     """
 
+    may_exceed = True
+    """See `ports.may_exceed`."""
+
     def __init__(
         self,
         stream: ByteStream,

@@ -24,10 +24,20 @@ MIB = 1024 * 1024
 
 
 async def new_store(
-    root: Path, *, durable: bool = False, key_template: str = "{filename}", sidecar: bool = False
+    root: Path,
+    *,
+    durable: bool = False,
+    key_template: str = "{filename}",
+    sidecar: bool = False,
+    at_once: bool = False,
 ) -> FilesystemDataStore:
     store = FilesystemDataStore(
-        root, durable=durable, checkpoint_interval=INTERVAL, key_template=key_template, sidecar=sidecar
+        root,
+        durable=durable,
+        checkpoint_interval=INTERVAL,
+        key_template=key_template,
+        sidecar=sidecar,
+        at_once=at_once,
     )
     await store.prepare()
     return store

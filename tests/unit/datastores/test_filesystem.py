@@ -32,6 +32,13 @@ class TestFilesystemDataStore(DataStoreKit):
         return await new_store(tmp_path / "data", durable=durable, key_template="{yyyy}/{filename}")
 
 
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "relaxed"])
+class TestFilesystemDataStoreAtOnce(DataStoreKit):
+    @pytest.fixture
+    async def store(self, tmp_path: Path, durable: bool) -> FilesystemDataStore:
+        return await new_store(tmp_path / "data", durable=durable, key_template="{yyyy}/{filename}", at_once=True)
+
+
 async def test_nothing_unfinished_is_seen_among_the_files(store: FilesystemDataStore, root: Path) -> None:
     upload = await append(store, new_upload(5, name="a.txt"), b"bytes")
     assert files_in(root / "files") == []
