@@ -87,7 +87,9 @@ async def _sqlite(
     folder = settings.data_dir
     stack.enter_context(exclusive(folder) if crew is None else nullcontext())
     durable = settings.durability is Durability.STRICT
-    info = await SqliteInfoStore.open(folder / DATABASE, durable=durable, capacity=settings.max_store_size)
+    info = await SqliteInfoStore.open(
+        folder / DATABASE, durable=durable, capacity=settings.max_store_size, sole=crew is None
+    )
     stack.push_async_callback(info.close)
     if crew is None:
         return info, InProcessLocker(1 + (await info.next_epoch() << FENCE_BITS))

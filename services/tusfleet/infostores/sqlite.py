@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from tusfleet.infostores import _queries
 from tusfleet.infostores._connections import BUSY_SECONDS, connect
+from tusfleet.infostores._recent import Recent
 from tusfleet.infostores._rows import changed, event_of, event_text, micros, row_of, upload_of
 from tusfleet.infostores._schema import MIGRATIONS, Migration, told
 from tusfleet.infostores._transaction import Transaction
@@ -43,12 +44,14 @@ class SqliteInfoStore:
         lookup: sqlite3.Connection,
         scanner: sqlite3.Connection,
         capacity: int | None,
+        recent: Recent | None,
     ) -> None:
         self._writer = writer
         self._lookup = lookup
         self._scanner = scanner
         self._scans = ThreadPoolExecutor(1, thread_name_prefix="tusfleet-info-scan")
         self._capacity = capacity
+        self._recent = recent
         self._closed = False
 
     @classmethod
@@ -58,6 +61,7 @@ class SqliteInfoStore:
         *,
         durable: bool,
         capacity: int | None,
+        sole: bool = False,
         patience: float = BUSY_SECONDS,
         migrations: Sequence[Migration] = MIGRATIONS,
     ) -> SqliteInfoStore:
@@ -68,6 +72,7 @@ class SqliteInfoStore:
             durable: whether a change has reached the disk before it is acknowledged. If not, a power cut may cost the
                 changes of the last seconds, never the file, and the death of the process costs nothing.
             capacity: most bytes that all records together may set aside; None without a limit.
+            sole: whether nobody else writes to the file while it is open, so that what was written need not be read.
             patience: seconds that a write waits for another program's lock.
             migrations: the versions of the schema.
 
@@ -78,7 +83,7 @@ class SqliteInfoStore:
         """
         connections = await asyncio.to_thread(connect, path, durable, migrations)
         writer = Writer(connections.writing, asyncio.get_running_loop(), durable=durable, patience=patience)
-        return cls(writer, connections.lookup, connections.scanning, capacity)
+        return cls(writer, connections.lookup, connections.scanning, capacity, Recent() if sole else None)
 
     async def close(self) -> None:
         """Carry out what is waiting, then close the file. Safe to repeat."""
@@ -97,8 +102,12 @@ class SqliteInfoStore:
     async def insert(self, upload: Upload, events: Sequence[Event] = ()) -> None:
         row, texts = row_of(upload), _texts(events)
         await self._writer.do(lambda transaction: transaction.insert(row, texts, self._capacity))
+        if self._recent is not None and not upload.placement:  # a hook's may be others once they have been JSON
+            self._recent.put(upload)
 
     async def read(self, id: str) -> Upload | None:
+        if self._recent is not None and not self._closed and (found := self._recent.get(id)) is not None:
+            return found
         return self._look(partial(_one, self._lookup, id))
 
     async def read_many(self, ids: Sequence[str]) -> list[Upload | None]:
@@ -115,13 +124,27 @@ class SqliteInfoStore:
         ends: Lease | None = None,  # noqa: ARG002 - the leases are kept elsewhere
     ) -> Upload:
         identity, columns, texts = micros(upload.created_at), changed(change), _texts(events)
-        return await self._writer.do(
-            lambda transaction: transaction.commit(upload, identity, fence, columns, texts, self._capacity)
-        )
+        try:
+            new = await self._writer.do(
+                lambda transaction: transaction.commit(upload, identity, fence, columns, texts, self._capacity)
+            )
+        except BaseException:
+            self._forget(upload.id)  # it may have been carried out all the same
+            raise
+        if self._recent is not None:
+            self._recent.put(new)
+        return new
 
     async def delete(self, upload: Upload) -> None:
         row = row_of(upload)
-        await self._writer.do(lambda transaction: transaction.delete(row))
+        try:
+            await self._writer.do(lambda transaction: transaction.delete(row))
+        finally:
+            self._forget(upload.id)
+
+    def _forget(self, id: str) -> None:
+        if self._recent is not None:
+            self._recent.drop(id)
 
     async def scan(self, query: Query, limit: int = 100, cursor: str | None = None) -> Page:
         after = _queries.position(cursor)

@@ -16,17 +16,18 @@ SOON = 10.0
 """Seconds in which a thing that must happen has happened."""
 
 
+@pytest.mark.parametrize("sole", [True, False], ids=["sole", "shared"])
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "relaxed"])
 class TestSqliteInfoStore(InfoStoreKit):
     @pytest.fixture
-    async def store(self, tmp_path: Path, durable: bool) -> AsyncIterator[SqliteInfoStore]:
-        store = await SqliteInfoStore.open(tmp_path / "info.db", durable=durable, capacity=None)
+    async def store(self, tmp_path: Path, durable: bool, sole: bool) -> AsyncIterator[SqliteInfoStore]:
+        store = await SqliteInfoStore.open(tmp_path / "info.db", durable=durable, capacity=None, sole=sole)
         yield store
         await store.close()
 
     @pytest.fixture
-    async def small(self, tmp_path: Path, durable: bool) -> AsyncIterator[SqliteInfoStore]:
-        store = await SqliteInfoStore.open(tmp_path / "small.db", durable=durable, capacity=CAPACITY)
+    async def small(self, tmp_path: Path, durable: bool, sole: bool) -> AsyncIterator[SqliteInfoStore]:
+        store = await SqliteInfoStore.open(tmp_path / "small.db", durable=durable, capacity=CAPACITY, sole=sole)
         yield store
         await store.close()
 
