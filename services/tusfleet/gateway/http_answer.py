@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from functools import lru_cache
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -62,15 +63,15 @@ class Answer:
         head = [STATUS_LINE[status], *field_lines(defaults)]
         framing = Framing.UNDECIDED
         for name, value in fields:
-            lower = name.lower()
-            if lower == b"connection":
+            beginning = _beginning(name)
+            if beginning == b"connection: ":
                 self.keep_alive = self.keep_alive and b"close" not in value.lower()
                 continue
-            if lower == b"content-length":
+            if beginning == b"content-length: ":
                 framing, self.left = Framing.LENGTH, int(value)
-            elif lower == b"transfer-encoding":
+            elif beginning == b"transfer-encoding: ":
                 framing = Framing.CHUNKED
-            head += field_lines([(lower, value)])
+            head += (beginning, _checked(name, value), b"\r\n")
         if self.method == "HEAD" or status in BODILESS:
             framing = Framing.NONE
         self.framing, self._head, self.started = framing, head, True
@@ -134,9 +135,25 @@ def field_lines(fields: Fields) -> list[bytes]:
     Raises:
         RuntimeError: a name or value that HTTP does not allow.
     """
-    lines = []
+    lines: list[bytes] = []
     for name, value in fields:
-        if TOKEN.fullmatch(name) is None or BAD_VALUE.search(value) is not None:
-            raise RuntimeError(f"The field {name!r} of a response has a name or value that HTTP does not allow")
-        lines += [name, b": ", value, b"\r\n"]
+        lines += (_beginning(name), _checked(name, value), b"\r\n")
     return lines
+
+
+@lru_cache(maxsize=256)
+def _beginning(name: bytes) -> bytes:
+    """How the line of a field begins; of the few names that there are, each is looked at once."""
+    if TOKEN.fullmatch(name) is None:
+        raise _refused(name)
+    return name.lower() + b": "
+
+
+def _checked(name: bytes, value: bytes) -> bytes:
+    if BAD_VALUE.search(value) is not None:
+        raise _refused(name)
+    return value
+
+
+def _refused(name: bytes) -> RuntimeError:
+    return RuntimeError(f"The field {name!r} of a response has a name or value that HTTP does not allow")

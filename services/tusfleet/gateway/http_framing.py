@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -68,8 +68,7 @@ class Refused(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The target of a request: its path as sent (`*` for the server as a whole) and the query behind it."""
 
     path: bytes

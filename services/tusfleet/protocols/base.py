@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tusfleet.uploads.errors import InvalidHeader, UploadError
 from tusfleet.uploads.intents import Intent
@@ -20,8 +20,7 @@ MAX_INTEGER = 2**63 - 1
 _INTEGER = re.compile(r"[0-9]{1,19}")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The head of one request, as far as a protocol sees it.
 
     Parameters:
@@ -41,8 +40,7 @@ class Head:
     trailers: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """The head of a response; its body is empty."""
 
     status: int

@@ -76,7 +76,7 @@ class Context:
         self, upload: Upload, lease: Lease, change: Change, event: EventType | None = None, *, last: bool = False
     ) -> Upload:
         """Commit a change under a lease, with the event that tells of it; the `last` one may give the lease back."""
-        events = [] if event is None else self._events(event, replace(upload, **change))
+        events = self._events(event, replace(upload, **change)) if event is not None and self.record_events else []
         try:
             committed = await self.info.commit(upload, lease.fence, change, events, lease if last else None)
         except FenceLost:
