@@ -22,9 +22,9 @@ from typing import Any
 from bench.fleet_report import Sample, Table, render
 from bench.load import Load
 from bench.measure import cost, machine
+from bench.metric import MIB, WrongResult
 from bench.servers import Kind, Running, Server, ServerFailed, running
 from bench.sink import sink
-from bench.workloads import MIB, WrongResult
 from tests.testbed.redis import standalone
 
 _RESULTS = Path(__file__).parent / "FLEET.md"

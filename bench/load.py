@@ -58,6 +58,25 @@ class Load:
             finally:
                 process.communicate(timeout=_LONGEST_SECONDS)
 
+    @contextmanager
+    def during(self, mode: str, **values: int | str) -> Iterator[dict[str, Any]]:
+        """A measurement that goes on until the block ends; then what it saw is in the result. Raises LoadFailed."""
+        seen: dict[str, Any] = {}
+        with subprocess.Popen(
+            self._command(mode, values),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield seen
+            finally:
+                said, complaint = process.communicate(timeout=_LONGEST_SECONDS)
+        if process.returncode != 0:
+            raise LoadFailed(f"load {mode}: {complaint.strip() or process.returncode}")
+        seen.update(_parsed(said))
+
     def _command(self, mode: str, values: dict[str, int | str]) -> list[str]:
         return [str(self._program), mode, *(f"{name}={value}" for name, value in values.items())]
 

@@ -26,20 +26,21 @@ LIMIT_DISCARD = "limit: recv_into, bytes thrown away"
 LIMIT_DISK = "limit: recv_into, written to disk"
 
 
-def tusfleet(durability: str) -> Server:
+def tusfleet(durability: str, workers: int = 1) -> Server:
     """Ours, as `tusfleet serve` starts it, with lines of the log only for what went wrong."""
     program = Path(sys.executable).with_name("tusfleet")
     if not program.exists():
         raise Unavailable("no `tusfleet` beside this interpreter; run by `make bench`")
     return Server(
-        name=f"tusfleet, {durability}",
+        name=f"tusfleet, {durability}" + (f", {workers} workers" if workers > 1 else ""),
         version=f"{version('tusfleet')} ({_commit()})",
         kind=Kind.OURS,
         command=_words(
             program,
-            "serve --host 127.0.0.1 --port {port} --data-dir {folder} --log-level warning --durability",
-            durability,
+            f"serve --workers {workers} --durability {durability}",
+            "--host 127.0.0.1 --port {port} --data-dir {folder} --log-level warning",
         ),
+        several=workers > 1,
         note="bytes and records are synced before they are acknowledged"
         if durability == "strict"
         else "writes like the peers, without syncs",
@@ -111,7 +112,11 @@ def limits() -> list[Server]:
     ]
 
 
-OURS = {"tusfleet-relaxed": lambda: tusfleet("relaxed"), "tusfleet-strict": lambda: tusfleet("strict")}
+OURS = {
+    "tusfleet-relaxed": lambda: tusfleet("relaxed"),
+    "tusfleet-strict": lambda: tusfleet("strict"),
+    "tusfleet-workers": lambda: tusfleet("relaxed", max(2, os.cpu_count() or 1)),
+}
 PEERS = {"tusd": tusd, "rustus": rustus, "tus-server": tus_server, "tuspyserver": tuspyserver}
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from bench.metric import Better, Metric, Sample
 from bench.servers import Kind, Server
-from bench.workloads import Better, Metric, Sample, Workload
+from bench.workloads import Workload
 
 
 @dataclass(slots=True)
@@ -140,7 +141,7 @@ def _failures(results: Results, workload: Workload) -> list[str]:
     lines = []
     for server in results.servers:
         reasons = results.failures.get((workload.key, server.name), [])
-        if not workload.takes(server) and server.kind is not Kind.LIMIT:
+        if not workload.takes(server) and server.kind is not Kind.LIMIT and not server.several:
             lines.append(f"- {server.name}: cannot do it.")
         elif reasons:
             lines.append(f"- {server.name} failed {len(reasons)} times, first: {_one_line(reasons[0])}")

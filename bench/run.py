@@ -16,13 +16,14 @@ from types import FrameType
 from bench.load import Load
 from bench.measure import file_system, machine
 from bench.memory import tables as memory_tables
+from bench.metric import MIB, WrongResult
 from bench.peers import OURS, PEERS, available
 from bench.report import Circumstances, Results, render
 from bench.servers import Kind, Running, Server, ServerFailed, running
-from bench.workloads import MIB, Sizes, Workload, WrongResult, workloads
+from bench.workloads import Sizes, Workload, workloads
 
 _RESULTS = Path(__file__).parent / "RESULTS.md"
-_QUICK = Sizes(bulk=256 * MIB, small_milliseconds=1000, stalled=(500,), beside=64 * MIB)
+_QUICK = Sizes(bulk=256 * MIB, small_milliseconds=1000, stalled=(500,), beside=64 * MIB, open=2000, seconds=1.0)
 _STALLED = (2000, 256 * MIB)
 _STALLED_QUICK = (400, 64 * MIB)
 """Of the memory promise: stalled uploads, and `buffer_memory`."""

@@ -49,6 +49,8 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=dict)
     downloads: bool = True
     """Whether it sends uploads back."""
+    several: bool = False
+    """Whether it is several processes of one server: of interest where more than a connection or two are busy."""
     note: str = ""
     """What a reader must know about the configuration."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from http.client import HTTPConnection
 
+from bench.latency import BESIDE, HEADS_PER_SECOND, OPEN, beside_bulk, open_uploads
 from bench.load import Load
 from bench.measure import (
     connections,
@@ -19,10 +19,8 @@ from bench.measure import (
     resident_bytes,
     settled_resident_bytes,
 )
+from bench.metric import GIB, MIB, Better, Metric, Run, Sample, Start, WrongResult
 from bench.servers import Kind, Running, Server
-
-MIB = 2**20
-GIB = 2**30
 
 _WARM_UP_BYTES = 4 * MIB
 _WARM_UP_SHARE = 8
@@ -33,31 +31,6 @@ _PATCH_BYTES = 8 * MIB
 _KEEP_SECONDS = 15.0
 """How long a server may take to store what came before a connection was cut."""
 
-Sample = dict[str, float]
-Start = Callable[[], AbstractContextManager[Running]]
-
-
-class WrongResult(RuntimeError):
-    """A server acknowledged something that is not so."""
-
-
-class Better(StrEnum):
-    """Which direction of a number is the good one."""
-
-    MORE = "more"
-    LESS = "less"
-    NEITHER = "neither"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One column of a workload's table."""
-
-    key: str
-    heading: str
-    better: Better = Better.NEITHER
-    digits: int = 0
-
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -67,6 +40,9 @@ class Sizes:
     small_milliseconds: int = 2000
     stalled: Sequence[int] = (1000, 2000)
     beside: int = 256 * MIB
+    open: int = 10_000
+    seconds: float = 3.0
+    """How long HEADs are sent to a server that does nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +52,8 @@ class Workload:
     key: str
     title: str
     metrics: tuple[Metric, ...]
-    run: Callable[[Load, Start], Sample]
-    takes: Callable[[Server], bool] = lambda server: server.kind is not Kind.LIMIT
+    run: Run
+    takes: Callable[[Server], bool] = lambda server: server.kind is not Kind.LIMIT and not server.several
 
 
 _BULK = (
@@ -117,9 +93,9 @@ def workloads(sizes: Sizes) -> list[Workload]:
             _BULK,
             _upload(sizes.bulk, _PATCH_BYTES),
         ),
-        Workload("download", f"one download of {bulk}", _BULK, _download(sizes.bulk), lambda server: server.downloads),
-        Workload("P3", f"{small}: POST, then PATCH", _SMALL, separate),
-        Workload("P3-with", f"{small}: creation with upload", _SMALL, together),
+        Workload("download", f"one download of {bulk}", _BULK, _download(sizes.bulk), _downloads),
+        Workload("P3", f"{small}: POST, then PATCH", _SMALL, separate, _no_limit),
+        Workload("P3-with", f"{small}: creation with upload", _SMALL, together, _no_limit),
         *(
             Workload(
                 f"P5-{count}",
@@ -130,18 +106,38 @@ def workloads(sizes: Sizes) -> list[Workload]:
             )
             for count in sizes.stalled
         ),
+        Workload(
+            "P7",
+            f"HEAD, {HEADS_PER_SECOND} a second, on an idle server and beside two uploads of {bulk}",
+            BESIDE,
+            beside_bulk(sizes.bulk, sizes.seconds),
+        ),
+        Workload(
+            "open",
+            f"HEAD of one upload while {sizes.open:,} others are open",
+            OPEN,
+            open_uploads(sizes.open, sizes.seconds),
+        ),
     ]
 
 
-def _any(_: Server) -> bool:
-    return True
+def _any(server: Server) -> bool:
+    return not server.several
+
+
+def _downloads(server: Server) -> bool:
+    return server.downloads and not server.several
+
+
+def _no_limit(server: Server) -> bool:
+    return server.kind is not Kind.LIMIT
 
 
 def _size(count: int) -> str:
     return f"{count // GIB} GiB" if count >= GIB else f"{count // MIB} MiB"
 
 
-def _upload(size: int, patch: int) -> Callable[[Load, Start], Sample]:
+def _upload(size: int, patch: int) -> Run:
     def run(load: Load, start: Start) -> Sample:
         with start() as server:
             _bulk(load, server, _WARM_UP_BYTES)
@@ -157,7 +153,7 @@ def _upload(size: int, patch: int) -> Callable[[Load, Start], Sample]:
     return run
 
 
-def _download(size: int) -> Callable[[Load, Start], Sample]:
+def _download(size: int) -> Run:
     def run(load: Load, start: Start) -> Sample:
         with start() as server:
             location = _bulk(load, server, size)
@@ -180,7 +176,7 @@ def _download(size: int) -> Callable[[Load, Start], Sample]:
     return run
 
 
-def _small(milliseconds: int, *, with_upload: bool) -> Callable[[Load, Start], Sample]:
+def _small(milliseconds: int, *, with_upload: bool) -> Run:
     def run(load: Load, start: Start) -> Sample:
         with start() as server:
             values: dict[str, int | str] = {
@@ -208,7 +204,7 @@ def _small(milliseconds: int, *, with_upload: bool) -> Callable[[Load, Start], S
     return run
 
 
-def _stalled(count: int, beside: int) -> Callable[[Load, Start], Sample]:
+def _stalled(count: int, beside: int) -> Run:
     def run(load: Load, start: Start) -> Sample:
         with start() as server:
             _bulk(load, server, _WARM_UP_BYTES)

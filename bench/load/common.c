@@ -56,6 +56,14 @@ long long number(int count, char **arguments, const char *name, long long otherw
     return value;
 }
 
+static int by_size(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+void sort(double *numbers, long long count) { qsort(numbers, (size_t)count, sizeof *numbers, by_size); }
+
 int pattern_file(long long bytes, const uint8_t **mapped)
 {
     int fd = memfd_create("pattern", 0);

@@ -31,6 +31,8 @@ double cpu_seconds(void);
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 long long number(int count, char **arguments, const char *name, long long otherwise);
 const char *text(int count, char **arguments, const char *name, const char *otherwise);
+/* Puts numbers into their order. */
+void sort(double *numbers, long long count);
 /* A memory file of `bytes` bytes in which every eight bytes differ, and the same as memory. */
 int pattern_file(long long bytes, const uint8_t **mapped);
 
@@ -55,5 +57,6 @@ void run_bulk(int count, char **arguments);
 void run_small(int count, char **arguments);
 void run_stalled(int count, char **arguments);
 void run_download(int count, char **arguments);
+void run_heads(int count, char **arguments);
 
 #endif

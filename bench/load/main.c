@@ -14,7 +14,9 @@ int main(int count, char **arguments)
         run_stalled(count - 2, arguments + 2);
     else if (strcmp(mode, "download") == 0)
         run_download(count - 2, arguments + 2);
+    else if (strcmp(mode, "heads") == 0)
+        run_heads(count - 2, arguments + 2);
     else
-        die("load bulk|small|stalled|download port=P path=/files/ ...");
+        die("load bulk|small|stalled|download|heads port=P path=/files/ ...");
     return 0;
 }

@@ -28,6 +28,8 @@ struct run {
     long long port, bytes;
     const char *path;
     int with_upload; /* the bytes come with the creation */
+    int only_create; /* no bytes come at all */
+    long long most;  /* uploads after which it ends, whatever the time */
     char *body;
     int epoll;
     double until;
@@ -60,7 +62,7 @@ static void send_more(struct run *run, struct connection *c)
 /* Sends the creation of the next upload, or the PATCH of the one that was created. */
 static void request(struct run *run, struct connection *c)
 {
-    long long body = c->patching || run->with_upload ? run->bytes : 0;
+    long long body = !run->only_create && (c->patching || run->with_upload) ? run->bytes : 0;
     const char *typed = body > 0 ? "Content-Type: application/offset+octet-stream\r\n" : "";
     int size;
     if (c->patching)
@@ -123,10 +125,10 @@ static int receive(struct run *run, struct connection *c)
         close(c->fd);
         connect_to(run, c);
     }
-    if (c->patching || run->with_upload) {
+    if (c->patching || run->with_upload || run->only_create) {
         count_upload(run, now() - c->started);
         c->patching = 0;
-        if (now() >= run->until)
+        if (now() >= run->until || run->done >= run->most)
             return 1;
     } else
         c->patching = 1;
@@ -134,18 +136,14 @@ static int receive(struct run *run, struct connection *c)
     return 0;
 }
 
-static int by_size(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 void run_small(int count, char **arguments)
 {
     struct run run = {.port = number(count, arguments, "port", -1),
                       .bytes = number(count, arguments, "bytes", 4096),
                       .path = text(count, arguments, "path", NULL),
-                      .with_upload = number(count, arguments, "with_upload", 0) != 0};
+                      .with_upload = number(count, arguments, "with_upload", 0) != 0,
+                      .only_create = number(count, arguments, "only_create", 0) != 0,
+                      .most = number(count, arguments, "most", 1LL << 40)};
     long long connections = number(count, arguments, "connections", 16);
     long long milliseconds = number(count, arguments, "milliseconds", 3000);
     if (connections < 1 || connections > MOST_CONNECTIONS)
@@ -179,8 +177,8 @@ void run_small(int count, char **arguments)
     cpu = cpu_seconds() - cpu;
     long long right = 0;
     for (long long i = 0; i < connections; i++)
-        right += told_offset(run.port, all[i].location) == run.bytes;
-    qsort(run.latencies, (size_t)run.done, sizeof *run.latencies, by_size);
+        right += told_offset(run.port, all[i].location) == (run.only_create ? 0 : run.bytes);
+    sort(run.latencies, run.done);
     printf("{\"seconds\": %.6f, \"uploads\": %lld, \"client_cpu\": %.6f, \"p50\": %.6f, \"p99\": %.6f, "
            "\"reconnects\": %lld, \"asked\": %lld, \"right\": %lld}\n",
            seconds, run.done, cpu, run.latencies[run.done / 2], run.latencies[run.done * 99 / 100], run.reconnects,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from bench.load import Load, LoadFailed
 from bench.measure import Cost, connections, cost, resident_bytes, tree
-from bench.peers import limits
+from bench.peers import limits, tusfleet
 from bench.report import Circumstances, Results, render
 from bench.run import main
 from bench.servers import Kind, Server, ServerFailed, running
@@ -93,6 +94,33 @@ def test_load_generator_uploads_and_downloads_every_byte(tmp_path: Path) -> None
         assert got["bytes"] == 3 * MIB + 5
         assert (server.folder / "one").stat().st_size == 3 * MIB + 5
         assert connections(server.port).standing == 0
+
+
+@linux_only
+def test_heads_are_sent_at_a_steady_rate_until_told_to_end(tmp_path: Path) -> None:
+    load = Load()
+    with running(tusfleet("relaxed"), tmp_path, pytest.fail) as server:
+        location = load.run("bulk", port=server.port, path="/files", bytes=MIB)["location"]
+        with load.during("heads", port=server.port, path=location, per_second=100) as seen:
+            assert seen == {}
+            time.sleep(0.5)  # what is measured is that so many come in a time
+        assert 10 <= seen["heads"] <= 60
+        assert 0 < seen["p50"] <= seen["p99"] <= seen["longest"]
+        with (
+            pytest.raises(LoadFailed, match="HEAD got status 404"),
+            load.during("heads", port=server.port, path="/files/nothing"),
+        ):
+            time.sleep(0.2)  # it has begun by then
+
+
+@linux_only
+def test_uploads_are_only_created_when_asked_for(tmp_path: Path) -> None:
+    load = Load()
+    with running(tusfleet("relaxed"), tmp_path, pytest.fail) as server:
+        done = load.run("small", port=server.port, path="/files", only_create=1, connections=4, most=50)
+        assert 50 <= done["uploads"] < 54
+        assert done["right"] == done["asked"] == 4
+        assert [path for path in server.folder.rglob("files/*") if path.is_file()] == []
 
 
 @linux_only
