@@ -16,6 +16,9 @@ from tests.testbed.our_images import IMAGES, our_image
 
 INSTALL_SECONDS = 300.0
 
+GONE_SECONDS = 120.0
+"""Longest wait for a namespace to be gone; its pods have 30 s."""
+
 
 @pytest.fixture(scope="session")
 def operated(shared_cluster: Cluster) -> Cluster:
@@ -39,14 +42,22 @@ NAMESPACE = "tusfleet-system"
 
 
 @pytest.fixture
-def site(operated: Cluster, cluster: Cluster, cluster_home: str, tmp_path: Path) -> Iterator[Site]:
+def stores_home(cluster: Cluster) -> Iterator[str]:
+    """A namespace for the stores of a test; `site` deletes it, before its own, so that both go at the same time."""
+    home = cluster.plane.namespace("stores")
+    yield home
+    eventually(lambda: cluster.plane.api.get("v1", "Namespace", home) is None, GONE_SECONDS)
+
+
+@pytest.fixture
+def site(operated: Cluster, cluster: Cluster, stores_home: str, cluster_home: str, tmp_path: Path) -> Iterator[Site]:
     """A restricted namespace with a TusServer that is ready; its stores are in a namespace of theirs."""
     api = cluster.plane.api
-    home = cluster.plane.namespace("stores")
-    bucket = stores.make(cluster, home)
-    found = Site(cluster, cluster_home, home, bucket, tmp_path)
-    found.make()
-    yield found
-    api.delete("tusfleet.dev/v1alpha1", "TusServer", "uploads", cluster_home)
-    api.delete("v1", "Namespace", home)
-    eventually(lambda: api.get("v1", "Namespace", home) is None, 120)
+    try:
+        bucket = stores.make(cluster, stores_home)
+        found = Site(cluster, cluster_home, stores_home, bucket, tmp_path)
+        found.make()
+        yield found
+    finally:
+        api.delete("tusfleet.dev/v1alpha1", "TusServer", "uploads", cluster_home)
+        api.delete("v1", "Namespace", stores_home)
