@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.calls import calls_of_an_upload
 from bench.guards import cost_of_upload, create, memory_of_stalled_uploads, recv_into_loop, send
 from tests.servers import Server, serving
 
@@ -71,6 +72,15 @@ def test_stalled_connections_take_little_memory_and_a_fast_upload_passes_them(ma
         print(f"{each / 1024:.1f} KiB of memory per stalled connection")
         assert each < MOST_BYTES_EACH
         assert send(server.port, create(server.port, server.path, 64 * MIB), 64 * MIB) == 64 * MIB
+
+
+@pytest.mark.parametrize(
+    ("with_upload", "most"), [(False, 1200), (True, 900)], ids=["POST and PATCH", "in one request"]
+)
+def test_a_small_upload_takes_few_calls(with_upload: bool, most: int) -> None:
+    """Python-level calls, which are what a small request costs; it was 1,538 and 1,145 once."""
+    found = calls_of_an_upload(with_upload=with_upload)
+    assert 300 < sum(found.values()) < most
 
 
 def test_upload_takes_few_page_faults(server: Server) -> None:

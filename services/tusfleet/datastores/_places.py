@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from tusfleet.datastores._disk import sync_folder
 from tusfleet.datastores.keys import safe_key
@@ -53,6 +54,11 @@ def lost(upload: Upload) -> DataLost:
     return DataLost(f"Bytes below {upload.offset} of this upload are missing from the store; start a new one")
 
 
+@lru_cache(maxsize=1024)
+def _shard(id: str) -> str:
+    return hashlib.sha256(id.encode()).hexdigest()[:2]
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """The folders of a store below `root`; `durable` tells whether the names in them are synced."""
@@ -72,7 +78,7 @@ class Places:
 
     def partial(self, id: str, fence: int = 0) -> str:
         """A file of unfinished bytes of an upload."""
-        shard = hashlib.sha256(id.encode()).hexdigest()[:2]
+        shard = _shard(id)
         return f"{self.root}/partial/{shard}/{id}.{fence}" if fence else f"{self.root}/partial/{shard}/{id}"
 
     def unfinished(self, upload: Upload) -> str:

@@ -30,6 +30,7 @@ MISSING = "upload"
 NAME_KEYS = ("filename", "name")
 """Metadata keys under which clients send the name of the file."""
 
+_NUMBERS = ("", *(f" ({number})" for number in range(1, MAX_NUMBER + 1)))
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _SIMPLE_FIELDS: dict[str, Callable[[Upload], str | None]] = {
     "id": lambda upload: upload.id,
@@ -97,8 +98,7 @@ class KeyTemplate:
         *folders, name = (_segment(self._fill(segment, upload)) for segment in self.segments)
         path = "".join(f"{_cut(folder, limit)}/" for folder in folders)
         limit -= reserve
-        numbers = (f" ({number})" for number in range(1, MAX_NUMBER + 1))
-        for suffix in ("", *numbers, f" ({upload.id})"):
+        for suffix in (*_NUMBERS, f" ({upload.id})"):
             cut = _cut(name, limit, suffix)
             # In a deep template there may be no room for a long id and an extension behind it.
             if len(cut.encode()) <= limit:

@@ -84,7 +84,10 @@ class Cors:
 
 
 def _value(headers: Headers, name: bytes) -> bytes | None:
-    return next((value for key, value in headers if key == name), None)
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
 
 
 def _pattern(origin: str) -> re.Pattern[str]:

@@ -21,7 +21,7 @@ from tusfleet.gateway.forwarded import ClientView, ProxyTrust
 from tusfleet.gateway.replies import TELL, Send, send_head, send_problem
 from tusfleet.observability.logs import LOGGER, request_id
 from tusfleet.observability.metrics import METHODS
-from tusfleet.protocols.base import Capabilities, Head, Headers, Reply, UploadProtocol
+from tusfleet.protocols.base import Capabilities, Head, Headers, Reply, UploadProtocol, first
 from tusfleet.protocols.tus import overridden, parse_checksum
 from tusfleet.uploads.append import append
 from tusfleet.uploads.context import Context
@@ -308,7 +308,7 @@ async def _send_content(
 
 def _request_id(headers: Headers) -> str:
     """The id a proxy or client gave the request, when it can stand in a log line; otherwise a new one."""
-    given = next((value for name, value in headers if name == b"x-request-id"), b"").decode("latin-1")
+    given = (first(headers, b"x-request-id") or b"").decode("latin-1")
     return given if given and _REQUEST_ID.fullmatch(given) else f"{_IDS.getrandbits(64):016x}"
 
 

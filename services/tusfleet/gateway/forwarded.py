@@ -52,8 +52,7 @@ class ProxyTrust:
         peer = scope["client"][0] if scope.get("client") else ""
         scheme = scope.get("scheme", "http")
         host = _last(headers, b"host")
-        forwarding = any(name in _FORWARDING for name, _ in headers)
-        if not forwarding:
+        if _FORWARDING.isdisjoint(dict(headers)):
             return ClientView(peer, scheme, _authority(host, scheme), doubtful=False)
         if not self._trusted(peer):
             return ClientView(peer, scheme, _authority(host, scheme), doubtful=True)

@@ -20,6 +20,9 @@ from tusfleet.gateway.http_framing import (
 CHUNK_OVERHEAD = 16
 """Most bytes of chunk framing per byte of body, beyond what a head may have: chunk extensions are no place to hide."""
 
+FIELD_OVERHEAD = len(b": \r\n")
+"""Bytes of a header line beside its name and value."""
+
 _USUAL = (
     b"Host User-Agent Accept Accept-Encoding Accept-Language Connection Content-Type Content-Length Origin Referer "
     b"Cookie Authorization Cache-Control Range Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site Tus-Resumable "
@@ -83,6 +86,7 @@ class RequestReader:
         "_parser",
         "_raw",
         "_requests",
+        "_size",
         "_trailers",
         "_url",
         "begun",
@@ -97,6 +101,7 @@ class RequestReader:
         self._raw = False
         self._url = b""
         self._headers: Fields = []
+        self._size = 0
         self._trailers = NO_TRAILERS
         self._expects = False
         self._fed = 0
@@ -193,6 +198,7 @@ class RequestReader:
         self._fed = 0
         self._url = b""
         self._headers = []
+        self._size = 0
         self._trailers = NO_TRAILERS
         self._expects = False
 
@@ -210,6 +216,9 @@ class RequestReader:
             self._on_trailer(name, value)
             return
         self._headers.append((name, value))
+        self._size += len(name) + len(value) + FIELD_OVERHEAD
+        if self._size > self._limits.header_bytes:
+            self._head_too_large()
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects = True
         if len(self._headers) > self._limits.header_count:
@@ -225,8 +234,6 @@ class RequestReader:
         if parser is None:
             return
         headers, version = self._headers, parser.get_http_version()
-        if sum(len(name) + len(value) + len(b": \r\n") for name, value in headers) > self._limits.header_bytes:
-            self._head_too_large()
         length = body_length(headers, version)
         method = parser.get_method().decode("ascii")
         target = request_target(method, self._url, headers)

@@ -116,16 +116,26 @@ def single(headers: Headers, name: bytes) -> str | None:
     Raises:
         InvalidHeader: it stands twice, or is not ASCII.
     """
-    values = [value for key, value in headers if key == name]
-    if not values:
+    found, count = None, 0
+    for key, value in headers:
+        if key == name:
+            found, count = value, count + 1
+    if found is None:
         return None
-    label = name.decode().title()
-    if len(values) > 1:
-        raise InvalidHeader(f"{label} is given {len(values)} times; give it once")
+    if count > 1:
+        raise InvalidHeader(f"{name.decode().title()} is given {count} times; give it once")
     try:
-        return values[0].decode("ascii").strip(" \t")
+        return found.decode("ascii").strip(" \t")
     except UnicodeDecodeError:
-        raise InvalidHeader(f"{label} has characters outside ASCII") from None
+        raise InvalidHeader(f"{name.decode().title()} has characters outside ASCII") from None
+
+
+def first(headers: Headers, name: bytes) -> bytes | None:
+    """The value of a field as it was sent, of one that stands several times the first; None when it is absent."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
 
 
 def integer(value: str, label: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from tusfleet.protocols.base import Capabilities, Head, Headers, Reply, http_date, integer, single
+from tusfleet.protocols.base import Capabilities, Head, Headers, Reply, first, http_date, integer, single
 from tusfleet.uploads.errors import (
     BadRequest,
     InvalidConcatenation,
@@ -65,7 +65,7 @@ class Tus:
     name = "tus"
 
     def claims(self, headers: Headers) -> bool:
-        return any(name == b"tus-resumable" for name, _ in headers)
+        return first(headers, b"tus-resumable") is not None
 
     def always(self) -> list[tuple[bytes, bytes]]:
         return [RESUMABLE]
@@ -198,8 +198,8 @@ def _append(head: Head, id: str) -> Append:
 
 
 def _body(head: Head) -> Body | None:
-    chunked = any(name == b"transfer-encoding" for name, _ in head.headers)
     length = single(head.headers, b"content-length")
+    chunked = first(head.headers, b"transfer-encoding") is not None
     size = None if chunked else integer(length, "Content-Length") if length is not None else 0
     acceptable = _acceptable(head)
     checksum, in_trailer = _checksum(head)
@@ -215,15 +215,20 @@ def _acceptable(head: Head) -> bool:
 
 def _checksum(head: Head) -> tuple[Checksum | None, bool]:
     value = single(head.headers, b"upload-checksum")
-    announced = any(
-        name == b"trailer" and b"upload-checksum" in [item.strip().lower() for item in field.split(b",")]
-        for name, field in head.headers
-    )
+    announced = first(head.headers, b"trailer") is not None and _announced(head.headers)
     if announced and value is not None:
         raise BadRequest("Give Upload-Checksum as a header or as a trailer, not both")
     if announced and not head.trailers:
         raise UnsupportedChecksum("This server cannot read trailers; send Upload-Checksum as a header")
     return (None if value is None else parse_checksum(value)), announced
+
+
+def _announced(headers: Headers) -> bool:
+    """Whether a checksum comes as a trailer."""
+    return any(
+        name == b"trailer" and b"upload-checksum" in [item.strip().lower() for item in field.split(b",")]
+        for name, field in headers
+    )
 
 
 def _metadata(head: Head) -> Metadata:
