@@ -66,6 +66,9 @@ class Server:
     announcement = "listening on "
     """How the log line begins that tells its address."""
 
+    program = PROGRAM
+    """The Python text that is `tusfleet`."""
+
     patience = 30.0
     """Seconds without a byte before a client gives up on it."""
 
@@ -111,7 +114,7 @@ class Server:
         """Make a process of `tusfleet` with these arguments, in a session of its own, that writes to the log file."""
         with self.log_file.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", BY_CHANCE + PROGRAM if LANE == "random" else PROGRAM, *arguments],
+                [sys.executable, "-c", BY_CHANCE + self.program if LANE == "random" else self.program, *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
