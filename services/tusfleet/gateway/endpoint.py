@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -169,7 +170,7 @@ class UploadEndpoint:
             *self._cors.preflight(scope["method"], scope["headers"]),
         ]
         view = self._trust.view(scope)
-        return _Request(scope, receive, send, id, view, quote(collection), resource, known, protocol, common)
+        return _Request(scope, receive, send, id, view, _quoted(collection), resource, known, protocol, common)
 
     async def _refuse(self, request: _Request, method: str, error: UploadError) -> int:
         fields = [*request.protocol.refused(error), *request.common]
@@ -304,6 +305,12 @@ async def _send_content(
         await request.send({"type": "http.response.body", "body": chunk, "more_body": True})
         tell(len(chunk))
     await request.send({"type": "http.response.body", "body": b""})
+
+
+@lru_cache(maxsize=64)
+def _quoted(path: str) -> str:
+    """A path as it stands in URLs; there is one of the collection, or one of each mount point."""
+    return quote(path)
 
 
 def _request_id(headers: Headers) -> str:

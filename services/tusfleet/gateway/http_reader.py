@@ -8,12 +8,14 @@ import httptools
 
 from tusfleet.gateway.http_body import NativeBody, Trailers
 from tusfleet.gateway.http_framing import (
+    BAD_VALUE,
     Fields,
     ProtocolLimits,
     Refused,
     Target,
+    bad_field,
     body_length,
-    check_field,
+    checked_name,
     request_target,
 )
 
@@ -208,10 +210,11 @@ class RequestReader:
             raise Refused(414, f"A URL may have {self._limits.url_bytes} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        check_field(name, value)
+        name = NAMES.get(name) or checked_name(name)
+        if BAD_VALUE.search(value) is not None:
+            bad_field()
         # The parser takes away white space before a value only; none of it belongs to the value (RFC 9110 section 5.5).
         value = value.rstrip(b" \t")
-        name = NAMES.get(name) or name.lower()
         if not self.begun:
             self._on_trailer(name, value)
             return
