@@ -19,7 +19,7 @@ from tests.servers import Server, serving
 from tests.testbed.gateways import Gateway, on_s3
 from tests.testbed.redis_node import RedisNode
 from tests.testbed.redis_topologies import RedisTopology
-from tests.testbed.s3 import Bucket
+from tests.testbed.s3 import Bucket, S3Server
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc, which only Linux has")
 
@@ -50,6 +50,12 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(before, wanted), most))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+
+
+@pytest.fixture
+def bucket(s3_alone: S3Server) -> Bucket:
+    """Of a server of this test alone: gigabytes of stalled uploads go with it."""
+    return s3_alone.bucket()
 
 
 @contextmanager
