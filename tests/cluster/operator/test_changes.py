@@ -160,7 +160,8 @@ def test_an_image_of_ones_own_is_rolled_out(site: Site, operator: OperatorProces
     site.change({"spec": {"image": {"repository": "registry.example/mirror", "tag": "7"}}})
     both = ("uploads-gateway", "uploads-janitor")
     site.eventually(lambda: {_image(site, name) for name in both} == {"registry.example/mirror:7"})
-    assert site.server()["status"]["image"] == "registry.example/mirror:7"
+    # The status is told at the end of a look.
+    site.eventually(lambda: site.server()["status"]["image"] == "registry.example/mirror:7")
     # And stays when it is not named any more, until another one is.
     site.change({"spec": {"image": None}})
     operator.idle()
