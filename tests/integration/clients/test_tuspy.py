@@ -98,6 +98,8 @@ def test_a_server_that_dies_in_the_middle(mortal: Server, tmp_path: Path, chunk:
     client = tusclient.TusClient(mortal.url)
     uploader: Any = client.uploader(str(file), chunk_size=chunk, retries=100, retry_delay=0.1)
     uploader.set_url(uploader.create_url())
+    # The first to ask the API waits until it is loaded, which is as long as the whole upload takes.
+    assert shown(mortal, uploader.url)["state"] == "open"
     failures: list[BaseException] = []
 
     def upload() -> None:
