@@ -38,6 +38,8 @@ fleet: $(VENV)/.ready-to-develop ## Start Redis, an S3 server, two gateways and 
 NODE_NEEDS = [ "$$(id -u)" -ne 0 ] || scripts/debian_needs.sh runc:runc buildah:buildah debootstrap:debootstrap \
 	nft:nftables ip:iproute2 gcc:gcc,libc6-dev openssl:openssl
 
+CLUSTER_NEEDS = $(NODE_NEEDS); [ "$$(id -u)" -ne 0 ] || scripts/debian_needs.sh redis-server:redis-server
+
 cluster: $(VENV)/.ready-to-develop ## Leave a Kubernetes cluster standing on this machine, and say how to use it (root, Linux)
 	@$(NODE_NEEDS)
 	@$(BIN)/python -m tests.testbed.cluster_playground up
@@ -61,9 +63,9 @@ test-fleet: $(VENV)/.ready-to-develop ## Run what takes minutes: deaths at every
 	@scripts/debian_needs.sh redis-server:redis-server
 	@scripts/fleet_tests.sh $(FLEETS)
 
+# 5 is the status of pytest for no test at all.
 test-cluster: $(VENV)/.ready-to-develop ## Run what needs a Kubernetes API, with a node that runs pods (root, Linux); ARGS="tests/cluster -k hpa"
-	@$(NODE_NEEDS)
-	@[ "$$(id -u)" -ne 0 ] || scripts/debian_needs.sh redis-server:redis-server
+	@$(CLUSTER_NEEDS)
 ifeq ($(strip $(ARGS)),)
 	@scripts/cluster_tests.sh $(COVERAGE_GATE)
 else
@@ -72,8 +74,7 @@ else
 endif
 
 test-cluster-short: $(VENV)/.ready-to-develop ## The same without the tests that take longest
-	@$(NODE_NEEDS)
-	@[ "$$(id -u)" -ne 0 ] || scripts/debian_needs.sh redis-server:redis-server
+	@$(CLUSTER_NEEDS)
 	@scripts/cluster_tests.sh $(COVERAGE_GATE) --short
 
 sbom: $(VENV)/.ready-to-develop ## Build both images and write what is in them to build/sbom/, in the JSON of CycloneDX (root, Linux)

@@ -98,7 +98,7 @@ def open_uploads(count: int, seconds: float) -> Run:
 
 def _heads(load: Load, server: Running, location: str, per_second: int, seconds: float) -> dict[str, float]:
     with load.during("heads", port=server.port, path=location, per_second=per_second) as seen:
-        time.sleep(seconds)
+        time.sleep(seconds)  # how long is measured; nothing is waited for
     return seen
 
 

@@ -41,13 +41,7 @@ class Load:
     @contextmanager
     def holding(self, mode: str, **values: int | str) -> Iterator[dict[str, Any]]:
         """A measurement that stands until the block ends. Raises LoadFailed."""
-        with subprocess.Popen(
-            self._command(mode, values),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with self._started(mode, values) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             try:
@@ -62,13 +56,7 @@ class Load:
     def during(self, mode: str, **values: int | str) -> Iterator[dict[str, Any]]:
         """A measurement that goes on until the block ends; then what it saw is in the result. Raises LoadFailed."""
         seen: dict[str, Any] = {}
-        with subprocess.Popen(
-            self._command(mode, values),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with self._started(mode, values) as process:
             try:
                 yield seen
             finally:
@@ -76,6 +64,10 @@ class Load:
         if process.returncode != 0:
             raise LoadFailed(f"load {mode}: {complaint.strip() or process.returncode}")
         seen.update(_parsed(said))
+
+    def _started(self, mode: str, values: dict[str, int | str]) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._command(mode, values), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
     def _command(self, mode: str, values: dict[str, int | str]) -> list[str]:
         return [str(self._program), mode, *(f"{name}={value}" for name, value in values.items())]

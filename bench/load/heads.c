@@ -35,7 +35,8 @@ void run_heads(int count, char **arguments)
     long long done = 0;
     double due = now(), cpu = cpu_seconds();
     for (; done < MOST_HEADS; due += pause) {
-        if (ended_before(due))
+        /* One is sent in any case. */
+        if (done > 0 && ended_before(due))
             break;
         if (reply.closes) {
             if (fd >= 0)
@@ -48,8 +49,6 @@ void run_heads(int count, char **arguments)
         /* From the moment at which it was due: one that waits keeps those behind it waiting, which counts. */
         latencies[done++] = now() - due;
     }
-    if (done == 0)
-        die("there was no time for a HEAD");
     sort(latencies, done);
     printf("{\"heads\": %lld, \"client_cpu\": %.6f, \"p50\": %.6f, \"p99\": %.6f, \"longest\": %.6f}\n", done,
            cpu_seconds() - cpu, latencies[done / 2], latencies[done * 99 / 100], latencies[done - 1]);

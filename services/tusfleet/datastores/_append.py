@@ -243,10 +243,11 @@ class Appending:
         if self._position:
             standing = replace(self._upload, offset=self._position)
             self._fd = self._places.open_bytes(self._path, standing, os.O_RDWR)
+            found = os.fstat(self._fd)
         else:
             # New also when a writer has made it that died: nobody knows whether its name had become durable.
-            self._fd, self._new = self._places.make_own(self._path), True
-        found = os.fstat(self._fd)
+            self._fd, found = self._places.make_own(self._path)
+            self._new = True
         self._ino = found.st_ino
         if found.st_size > self._position:
             os.ftruncate(self._fd, self._position)

@@ -163,17 +163,19 @@ class Places:
                 sync_folder(self.partials)
         return os.open(path, flags, 0o666)
 
-    def make_own(self, path: str) -> int:
+    def make_own(self, path: str) -> tuple[int, os.stat_result]:
         """The same for a file that is to be filled from its beginning: one that has been placed already stays as it is.
 
         It was placed under a name that the template of today does not give, or by an attempt that was not committed.
         """
         fd = self.make(path)
-        if os.fstat(fd).st_nlink > 1:
+        found = os.fstat(fd)
+        if found.st_nlink > 1:
             os.close(fd)
             os.unlink(path)
             fd = self.make(path)
-        return fd
+            found = os.fstat(fd)
+        return fd, found
 
     def open_bytes(self, path: str, upload: Upload, flags: int = os.O_RDONLY) -> int:
         """Open a file that holds the bytes of an upload.

@@ -275,7 +275,7 @@ class FilesystemDataStore:
     async def _merge(self, upload: Upload, parts: Sequence[Upload]) -> Placement:
         fence = own_fence(upload)
         path = self._places.partial(upload.id, fence)
-        target = self._places.make_own(path)
+        target, found = self._places.make_own(path)
         try:
             await in_thread(os.ftruncate, target, 0)
             position = 0
@@ -285,7 +285,7 @@ class FilesystemDataStore:
             if self._durable:
                 await in_thread(sync_data, target)
                 await in_thread(sync_folder, os.path.dirname(path))
-            return unfinished_at(os.fstat(target).st_ino, fence)
+            return unfinished_at(found.st_ino, fence)
         except OSError:
             # What fitted is of no use until all of it does, and others need its room.
             with suppress(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-Headers = Sequence[tuple[bytes, bytes]]
+from tusfleet.protocols.base import Headers, first
 
 EXPOSED = (
     "Location, Upload-Offset, Upload-Length, Upload-Defer-Length, Upload-Metadata, Upload-Concat, Upload-Expires, "
@@ -56,9 +56,9 @@ class Cors:
 
     def preflight(self, method: str, request: Headers) -> list[tuple[bytes, bytes]]:
         """The fields for a preflight; none for any other request or an origin that is not allowed."""
-        if method != "OPTIONS" or not self._open(request) or _value(request, b"access-control-request-method") is None:
+        if method != "OPTIONS" or not self._open(request) or first(request, b"access-control-request-method") is None:
             return []
-        asked = (_value(request, b"access-control-request-headers") or b"").decode("latin-1")
+        asked = (first(request, b"access-control-request-headers") or b"").decode("latin-1")
         names = [name.strip() for name in asked.split(",")][:_MAX_ASKED]
         extra = [name for name in names if _NAME.fullmatch(name) and name.lower() not in ALLOWED.lower().split(", ")]
         return [
@@ -68,7 +68,7 @@ class Cors:
         ]
 
     def _open(self, request: Headers) -> bool:
-        origin = _value(request, b"origin")
+        origin = first(request, b"origin")
         if origin is None:
             return False
         text = origin.decode("latin-1")
@@ -77,17 +77,10 @@ class Cors:
     def _origin(self, request: Headers) -> list[tuple[bytes, bytes]]:
         if self._any and not self._credentials:
             return [(b"access-control-allow-origin", b"*")]
-        fields = [(b"access-control-allow-origin", _value(request, b"origin") or b""), (b"vary", b"Origin")]
+        fields = [(b"access-control-allow-origin", first(request, b"origin") or b""), (b"vary", b"Origin")]
         if self._credentials:
             fields.append((b"access-control-allow-credentials", b"true"))
         return fields
-
-
-def _value(headers: Headers, name: bytes) -> bytes | None:
-    for key, value in headers:
-        if key == name:
-            return value
-    return None
 
 
 def _pattern(origin: str) -> re.Pattern[str]:

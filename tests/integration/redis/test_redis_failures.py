@@ -18,8 +18,7 @@ from tusfleet.uploads.errors import FenceLost, StoreFull, Unavailable
 from tusfleet.uploads.models import Metadata, Query, State, Upload
 
 PATIENCE = 1.0
-SLACK = 3.0
-"""On a machine that is busy with other tests five hundred answers take a second and a half."""
+SLACK = 1.0
 QUICK = {"patience": PATIENCE, "timeout": 0.4, "connect_timeout": 0.4}
 """A gateway that gives up soon."""
 

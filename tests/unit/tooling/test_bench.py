@@ -110,7 +110,7 @@ def test_heads_are_sent_at_a_steady_rate_until_told_to_end(tmp_path: Path) -> No
             pytest.raises(LoadFailed, match="HEAD got status 404"),
             load.during("heads", port=server.port, path="/files/nothing"),
         ):
-            time.sleep(0.2)  # it has begun by then
+            pass  # the first is sent whatever the time
 
 
 @linux_only
