@@ -13,10 +13,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
-from http.client import HTTPConnection
 from pathlib import Path
 
+from bench.load import Load
 from bench.servers import end, free_port, wait_until_listening
 
 _PROGRAM = """
@@ -29,10 +28,9 @@ finally:
     profile.dump_stats(sys.argv[1])
 """
 
-BODY = bytes(4096)
-TUS = {"Tus-Resumable": "1.0.0"}
 _FEW, _MANY = 20, 120
 _SECONDS = 60.0
+_FOR_EVER_MILLISECONDS = 10**9
 
 Calls = dict[tuple[str, int, str], int]
 """How often each function was called, by file, line and name."""
@@ -56,32 +54,21 @@ def _calls(uploads: int, *, with_upload: bool) -> Calls:
         server = subprocess.Popen(command, start_new_session=True, env=environment)
         try:
             wait_until_listening(server, port)
-            with closing(HTTPConnection("127.0.0.1", port, timeout=_SECONDS)) as client:
-                for _ in range(uploads):
-                    _upload(client, with_upload=with_upload)
+            Load().run(
+                "small",
+                port=port,
+                path="/files",
+                connections=1,
+                with_upload=int(with_upload),
+                most=uploads,
+                milliseconds=_FOR_EVER_MILLISECONDS,
+            )
             server.send_signal(signal.SIGTERM)
             server.wait(_SECONDS)
         finally:
             end(server)
         found: dict[tuple[str, int, str], tuple[int, int, float, float, object]] = pstats.Stats(str(stats)).stats  # type: ignore[attr-defined]
         return {function: calls for function, (_, calls, *_) in found.items()}
-
-
-def _upload(client: HTTPConnection, *, with_upload: bool) -> None:
-    bytes_follow = {"Content-Type": "application/offset+octet-stream"}
-    head = {**TUS, "Upload-Length": str(len(BODY)), "Upload-Metadata": "filename YmVuY2guYmlu"}
-    location = _ask(client, "POST", "/files", {**head, **(bytes_follow if with_upload else {})}, with_upload)
-    if not with_upload:
-        _ask(client, "PATCH", location, {**TUS, **bytes_follow, "Upload-Offset": "0"}, with_body=True)
-
-
-def _ask(client: HTTPConnection, method: str, path: str, headers: dict[str, str], with_body: bool) -> str:
-    client.request(method, path, BODY if with_body else None, headers)
-    answer = client.getresponse()
-    answer.read()
-    if answer.status >= 300:
-        raise AssertionError(f"{method} got {answer.status}")
-    return answer.headers.get("Location", "").partition("//")[2].partition("/")[2].join(("/", ""))
 
 
 def main() -> None:

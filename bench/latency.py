@@ -6,6 +6,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from bench.bulk import WARM_UP_BYTES, upload
 from bench.load import Load
 from bench.measure import resident_bytes
 from bench.metric import Better, Metric, Run, Sample, Start, WrongResult
@@ -31,7 +32,6 @@ OPEN = (
 )
 
 _BULK_UPLOADS = 2
-_WARM_UP_BYTES = 4 * 2**20
 _CONNECTIONS = 16
 _FOR_EVER_MILLISECONDS = 10**9
 
@@ -41,7 +41,7 @@ def beside_bulk(size: int, seconds: float) -> Run:
 
     def run(load: Load, start: Start) -> Sample:
         with start() as server:
-            location = _upload(load, server, _WARM_UP_BYTES)
+            location = upload(load, server, WARM_UP_BYTES)
             os.sync()
             idle = _heads(load, server, location, HEADS_PER_SECOND, seconds)
             with (
@@ -49,7 +49,7 @@ def beside_bulk(size: int, seconds: float) -> Run:
                 ThreadPoolExecutor(_BULK_UPLOADS) as threads,
             ):
                 began = time.monotonic()
-                list(threads.map(lambda _: _upload(load, server, size), range(_BULK_UPLOADS)))
+                list(threads.map(lambda _: upload(load, server, size), range(_BULK_UPLOADS)))
                 took = time.monotonic() - began
         return {
             "idle50": idle["p50"] * 1e3,
@@ -68,7 +68,7 @@ def open_uploads(count: int, seconds: float) -> Run:
 
     def run(load: Load, start: Start) -> Sample:
         with start() as server:
-            location = _upload(load, server, _WARM_UP_BYTES)
+            location = upload(load, server, WARM_UP_BYTES)
             create: dict[str, int | str] = {
                 "port": server.port,
                 "path": server.server.path,
@@ -100,11 +100,3 @@ def _heads(load: Load, server: Running, location: str, per_second: int, seconds:
     with load.during("heads", port=server.port, path=location, per_second=per_second) as seen:
         time.sleep(seconds)  # how long is measured; nothing is waited for
     return seen
-
-
-def _upload(load: Load, server: Running, size: int) -> str:
-    done = load.run("bulk", port=server.port, path=server.server.path, bytes=size)
-    if done["offset"] != size:
-        raise WrongResult(f"HEAD tells {done['offset']} after {size} bytes")
-    location: str = done["location"]
-    return location

@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 
+from bench.bulk import WARM_UP_BYTES, upload
 from bench.latency import BESIDE, HEADS_PER_SECOND, OPEN, beside_bulk, open_uploads
 from bench.load import Load
 from bench.measure import (
@@ -22,7 +23,6 @@ from bench.measure import (
 from bench.metric import GIB, MIB, Better, Metric, Run, Sample, Start, WrongResult
 from bench.servers import Kind, Running, Server
 
-_WARM_UP_BYTES = 4 * MIB
 _WARM_UP_SHARE = 8
 _STALLED_BYTES = 64 * 1024
 _SMALL_BYTES = 4096
@@ -140,7 +140,7 @@ def _size(count: int) -> str:
 def _upload(size: int, patch: int) -> Run:
     def run(load: Load, start: Start) -> Sample:
         with start() as server:
-            _bulk(load, server, _WARM_UP_BYTES)
+            upload(load, server, WARM_UP_BYTES)
             os.sync()
             forget_peak(server.pid)
             before = cost(server.pid)
@@ -156,7 +156,7 @@ def _upload(size: int, patch: int) -> Run:
 def _download(size: int) -> Run:
     def run(load: Load, start: Start) -> Sample:
         with start() as server:
-            location = _bulk(load, server, size)
+            location = upload(load, server, size)
             # What is still being written would take the disk and the cores from the download.
             os.sync()
             forget_peak(server.pid)
@@ -169,7 +169,7 @@ def _download(size: int) -> Run:
             sample = _bulk_sample(size, done, used.cpu_seconds, used.minor_faults, peak)
         # Once more, to compare every byte; apart from the measurement, since comparing costs the client more.
         with start() as server:
-            location = _bulk(load, server, size)
+            location = upload(load, server, size)
             load.run("download", port=server.port, path=location, check=1)
         return sample
 
@@ -207,7 +207,7 @@ def _small(milliseconds: int, *, with_upload: bool) -> Run:
 def _stalled(count: int, beside: int) -> Run:
     def run(load: Load, start: Start) -> Sample:
         with start() as server:
-            _bulk(load, server, _WARM_UP_BYTES)
+            upload(load, server, WARM_UP_BYTES)
             os.sync()
             alone = _speed(load, server, beside)
         # A fresh process: memory that it kept from the fast upload would hide what the connections take.
@@ -232,12 +232,6 @@ def _stalled(count: int, beside: int) -> Run:
         }
 
     return run
-
-
-def _bulk(load: Load, server: Running, size: int) -> str:
-    done = load.run("bulk", port=server.port, path=server.server.path, bytes=size)
-    location: str = done["location"]
-    return location
 
 
 def _speed(load: Load, server: Running, size: int) -> float:
